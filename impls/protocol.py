@@ -1,0 +1,121 @@
+"""What a framework offers to the harness, in NumPy arrays and canonical layouts.
+
+The three `with_*` packages each provide a `Framework`; the registry names them. Inputs and outputs are NumPy arrays in the
+layouts of `impls.spec`; conversion to and from a framework's own layout is the implementation's business. Outputs are
+float32 whatever the precision of the computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.spec import Layer, Network
+
+Array = NDArray[np.floating]
+Arrays = dict[str, Array]
+
+Tuning = Literal["stock", "tuned"]
+TUNINGS: tuple[Tuning, ...] = ("stock", "tuned")
+PrecisionName = Literal["float32", "tf32", "bfloat16", "float16"]
+PRECISIONS: tuple[PrecisionName, ...] = ("float32", "tf32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a framework is asked to compute.
+
+    tuning: `stock` is what a competent user writes from the framework's documentation, `tuned` the fastest way known here.
+    precision: `float32` never uses TF32; `tf32` allows it (NVIDIA GPUs only); in `bfloat16` and `float16` weights,
+        inputs and activations are cast to that type, the loss and the weight update stay in float32.
+    device: `cpu`, `cuda` or `cuda:1`.
+    """
+
+    tuning: Tuning = "stock"
+    precision: PrecisionName = "float32"
+    device: str = "cpu"
+
+
+class Unsupported(Exception):
+    """The framework cannot do what was asked (a precision on this device, say); the message says what and why."""
+
+
+class Vjp(NamedTuple):
+    """A vector-Jacobian product: the gradient of <dy, f(x, parameters)>."""
+
+    dx: Array
+    dparameters: Arrays  # keys "weight" and "bias", empty for a layer without parameters
+
+
+class Batch(NamedTuple):
+    """One training batch."""
+
+    images: Array  # [N, H, W, C] float32
+    labels: NDArray[np.integer]  # [N]
+    masks: Arrays  # dropout layer name -> 0/1 float32, shaped as that layer's input with its batch
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRule:
+    """One step of SGD as `impls.spec.Recipe` writes it, at one learning rate."""
+
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 0.0005
+    decay_biases: bool = True
+
+
+class Operators(Protocol):
+    """Single layers, as the framework computes them inside a network."""
+
+    def forward(self, layer: Layer, x: Array, parameters: Mapping[str, Array], mask: Array | None = None) -> Array:
+        """One layer's output, [N, ...]. `parameters` has "weight" and "bias" for Conv and Dense, else it is empty.
+
+        A Dropout layer with a mask computes its training-time output, without one its test-time output.
+        """
+
+    def vjp(
+        self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None
+    ) -> Vjp:
+        """The layer's vector-Jacobian product at x, by the framework's own automatic differentiation."""
+
+    def cross_entropy(self, logits: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
+        """Mean softmax cross-entropy over the batch, and its gradient with respect to the logits [N, classes]."""
+
+
+class Implementation(Protocol):
+    """One network in one framework, holding its own copy of the weights."""
+
+    def activations(self, images: Array, masks: Mapping[str, Array] | None = None) -> Arrays:
+        """Every layer's output by layer name, logits included. With masks: as in training; without: as in testing."""
+
+    def gradients(self, batch: Batch) -> tuple[float, Arrays]:
+        """Mean cross-entropy of a training-mode pass, and its gradient by canonical tensor name."""
+
+    def train(self, steps: Sequence[tuple[Batch, UpdateRule]]) -> Iterator[float]:
+        """Run SGD steps from the present weights and zero velocity; yields each step's loss before its update."""
+
+    def weights(self) -> Arrays:
+        """The present weights, canonical names and layouts, float32."""
+
+
+class Framework(Protocol):
+    """The entry point of a `with_*` package."""
+
+    name: str
+
+    def describe(self, device: str = "cpu") -> dict[str, str]:
+        """Versions and the device as the framework reports it: keys `version`, `device`, and further ones for the run file.
+
+        Raises Unsupported where the device is not there.
+        """
+
+    def operators(self, settings: Settings) -> Operators:
+        """Single layers under these settings. Raises Unsupported."""
+
+    def build(self, network: Network, weights: Mapping[str, Array], settings: Settings) -> Implementation:
+        """The whole network with these canonical weights. Raises Unsupported."""

@@ -1,0 +1,86 @@
+"""Names of frameworks and implementations -> "module:attribute", loaded only when asked for. Standard library only."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+ENTRY_POINT_GROUP = "alexbench.impls"
+
+BUILT_IN: dict[str, str] = {
+    "torch": "impls.with_torch.framework:FRAMEWORK",
+    "tensorflow": "impls.with_tensorflow.framework:FRAMEWORK",
+    "jax": "impls.with_jax.framework:FRAMEWORK",
+}
+
+# What `import` needs to find before a built-in framework can run.
+REQUIRED_MODULES: dict[str, tuple[str, ...]] = {
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow",),
+    "jax": ("jax", "flax"),
+}
+
+
+class UnknownFramework(ValueError):
+    """No framework of that name; the message gives the nearest one."""
+
+
+class NotLoadable(ValueError):
+    """A "module:attribute" reference that cannot be loaded; the message says why."""
+
+
+def frameworks() -> dict[str, str]:
+    """Every registered framework and its "module:attribute". Raises NotLoadable where a plug-in repeats a name."""
+    found = dict(BUILT_IN)
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name in found:
+            raise NotLoadable(f"entry point {point.name!r} ({point.value}) repeats a registered framework")
+        found[point.name] = point.value
+    return found
+
+
+def reference(name: str) -> str:
+    """The "module:attribute" of a registered framework. Raises UnknownFramework."""
+    known = frameworks()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UnknownFramework(f"unknown framework {name!r}: {hint}registered are {', '.join(known)}")
+
+
+def missing_modules(name: str) -> tuple[str, ...]:
+    """Top-level modules a framework needs and this Python does not have, found without importing them."""
+    return tuple(module for module in REQUIRED_MODULES.get(name, ()) if importlib.util.find_spec(module) is None)
+
+
+def load(target: str) -> Any:
+    """The object behind "package.module:attribute" or "./file.py:attribute". Raises NotLoadable.
+
+    An exception raised by the module's own code on import passes through unchanged.
+    """
+    module_name, separator, attribute = target.rpartition(":")
+    if not separator or not module_name or not attribute:
+        raise NotLoadable(f"{target!r} is not of the form module:attribute or ./file.py:attribute")
+    module = _load_file(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        offered = ", ".join(name for name in vars(module) if not name.startswith("_")) or "nothing"
+        raise NotLoadable(f"{module_name} has no attribute {attribute!r}; it has {offered}") from None
+
+
+def _load_file(file: str) -> Any:
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise NotLoadable(f"{file!r} is not a file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise NotLoadable(f"{file!r} cannot be loaded as a Python module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
