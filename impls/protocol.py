@@ -97,7 +97,11 @@ class Implementation(Protocol):
         """Mean cross-entropy of a training-mode pass, and its gradient by canonical tensor name."""
 
     def train(self, steps: Sequence[tuple[Batch, UpdateRule]]) -> Iterator[float]:
-        """Run SGD steps from the present weights and zero velocity; yields each step's loss before its update."""
+        """Run SGD steps from the present weights and zero velocity.
+
+        Yields each step's loss, computed with the weights before its update, once the update is done: what is asked of
+        the implementation between two yields sees the weights after that step.
+        """
 
     def weights(self) -> Arrays:
         """The present weights, canonical names and layouts, float32."""

@@ -1,0 +1,195 @@
+"""The command line: parse, call, print.
+
+Frameworks, NumPy and pandas are imported by what a command calls, never here: `alexbench --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli_exit import CONTEXT, QuietGroup, run
+from harness.cli_values import Device, FrameworkPython, NameList, OneName, framework_names, network_names
+from harness.parity import options as parity_options
+from harness.version import VERSION
+
+NETWORK = OneName("network", network_names)
+RECIPE = OneName("recipe", lambda: parity_options.RECIPES)
+FORMAT = click.Choice(["table", "csv", "json"])
+FILE = click.Path(path_type=Path)  # whether a file is there and readable is said by the code that reads it
+
+
+def main() -> None:
+    """The entry point `alexbench`."""
+    raise SystemExit(run(cli))
+
+
+@click.group(cls=QuietGroup, context_settings=CONTEXT)
+@click.version_option(VERSION, prog_name="alexbench")
+def cli() -> None:
+    r"""AlexNet described once, built in PyTorch, TensorFlow and JAX, and proved equal against float64.
+
+    \b
+    Exit codes: 0 all held; 1 measured and found wanting; 2 usage; 3 could not measure;
+    4 a worker crashed or timed out; 130 interrupted.
+    """
+
+
+@cli.command()
+@click.argument("name", required=False, type=NETWORK)
+@click.option("--format", "form", type=FORMAT, default="table", show_default=True)
+def networks(name: str | None, form: str) -> None:
+    """List the networks called AlexNet, or one network's layers."""
+    from harness import listing
+
+    listing.show_network(name, form) if name else listing.show_networks(form)
+
+
+@cli.group(cls=QuietGroup)
+def weights() -> None:
+    """Make and inspect canonical weights files (safetensors)."""
+
+
+@weights.command()
+@click.option("--network", type=NETWORK, default="paper", show_default=True)
+@click.option("--recipe", type=RECIPE, default="scaled", show_default=True, help="How values are drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--out", type=FILE, required=True, metavar="FILE", help="Safetensors file to write.")
+@click.option("--large", is_flag=True, help="Allow a network of billions of bytes.")
+def init(network: str, recipe: str, seed: int, out: Path, large: bool) -> None:
+    """Draw weights from a recipe and a seed: the same bytes on every machine."""
+    from harness import weight_listing
+
+    weight_listing.init(network, recipe, seed, out, large=large)
+
+
+@weights.command()
+@click.argument("file", type=FILE)
+@click.option("--format", "form", type=FORMAT, default="table", show_default=True)
+def show(file: Path, form: str) -> None:
+    """Check a weights file and list its tensors and its hash."""
+    from harness import weight_listing
+
+    weight_listing.show(file, form)
+
+
+@cli.command()
+@click.option("--network", type=NETWORK, default="paper", show_default=True)
+@click.option(
+    "--frameworks",
+    type=NameList("framework", framework_names),
+    metavar="NAMES",
+    help="Comma-separated; all installed ones if not given.",
+)
+@click.option(
+    "--level",
+    "levels",
+    type=NameList("level", lambda: parity_options.LEVELS),
+    metavar="LEVELS",
+    default=",".join(parity_options.LEVELS),
+    show_default=True,
+    help="Comma-separated.",
+)
+@click.option(
+    "--precision",
+    type=OneName("precision", lambda: parity_options.PRECISIONS),
+    metavar="NAME",
+    default="float32",
+    show_default=True,
+    help=f"One of {', '.join(parity_options.PRECISIONS)}.",
+)
+@click.option(
+    "--tuning",
+    type=click.Choice([*parity_options.TUNINGS, "both"]),
+    default="both",
+    show_default=True,
+    help="The documentation's way of an operator, the fastest known, or both.",
+)
+@click.option(
+    "--recipe",
+    type=RECIPE,
+    metavar="NAME",
+    default="scaled",
+    show_default=True,
+    help=f"Weights where no file is given: {', '.join(parity_options.RECIPES)}.",
+)
+@click.option("--weights", type=FILE, metavar="FILE", help="A weights file instead of a recipe.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--images",
+    type=FILE,
+    multiple=True,
+    metavar="PATHS...",
+    help="Image files or folders; two sample photographs if not given.",
+)
+@click.argument("more_images", type=FILE, nargs=-1, metavar="")
+@click.option("--device", type=Device(), metavar="NAME", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
+@click.option(
+    "--impl",
+    "impls",
+    multiple=True,
+    metavar="TARGET",
+    help="Your own network: ./mine.py:build or module:build. Repeatable.",
+)
+@click.option(
+    "--python",
+    "pythons",
+    type=FrameworkPython(),
+    multiple=True,
+    help="Run a framework with another interpreter. Repeatable.",
+)
+@click.option("--self-test", is_flag=True, help="Plant known faults and show that each is caught and located.")
+@click.option("--large", is_flag=True, help="Allow a network that needs tens of gigabytes.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Workers at a time; chosen from the machine if not given.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=parity_options.DEFAULT_TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="End a worker that says nothing for so long.",
+)
+@click.option("--out", type=FILE, metavar="DIR", help="Run folder; runs/<time>-parity if not given.")
+@click.option("--verbose", is_flag=True, help="Print every row as it is measured.")
+def parity(tuning: str, images: tuple[Path, ...], more_images: tuple[Path, ...], **values: Any) -> int:
+    """Compare the frameworks with float64, layer by layer, forward and backward."""
+    if more_images and not images:
+        raise click.UsageError(f"unexpected argument {str(more_images[0])!r}: photographs are given with --images")
+    from harness.parity import command
+
+    values["frameworks"] = values["frameworks"] or ()
+    tunings = parity_options.TUNINGS if tuning == "both" else (tuning,)
+    return command.run(parity_options.ParityOptions(tunings=tunings, images=(*images, *more_images), **values))
+
+
+@cli.command()
+@click.option(
+    "--python",
+    "pythons",
+    type=FrameworkPython(),
+    multiple=True,
+    help="Look at a framework in another interpreter. Repeatable.",
+)
+def doctor(pythons: tuple[tuple[str, str], ...]) -> int:
+    """Show frameworks, versions, devices and flags, what is missing, and the command that mends it."""
+    from harness import doctor as examination
+
+    return examination.run(dict(pythons))
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a completion script, for instance: eval "$(alexbench completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "alexbench", "_ALEXBENCH_COMPLETE").source())
+
+
+if __name__ == "__main__":
+    main()

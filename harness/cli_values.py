@@ -1,0 +1,115 @@
+"""Types of the command line's values: names checked against what is registered, with shell completion.
+
+Nothing but the standard library and click is imported until a value is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+Names = Callable[[], Sequence[str]]
+
+
+def network_names() -> list[str]:
+    """The catalog's networks."""
+    from impls import catalog
+
+    return list(catalog.NETWORKS)
+
+
+def framework_names() -> list[str]:
+    """The registered frameworks, plug-ins included."""
+    from impls import registry
+
+    return list(registry.frameworks())
+
+
+def unknown(kind: str, value: str, known: Sequence[str]) -> str:
+    """The message for a name that is not known: the nearest one, then all."""
+    near = difflib.get_close_matches(value, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {kind} {value!r}: {hint}choose from {', '.join(known)}"
+
+
+class OneName(click.ParamType[Any]):
+    """One name of a known set."""
+
+    def __init__(self, kind: str, names: Names) -> None:
+        self.name = kind
+        self._names = names
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name itself. Fails with the nearest known one."""
+        if value not in (known := self._names()):
+            raise click.UsageError(unknown(self.name, str(value), known), ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names that begin as typed."""
+        return [CompletionItem(name) for name in self._names() if name.startswith(incomplete)]
+
+
+class NameList(OneName):
+    """Names separated by commas, each of a known set; repeated ones count once."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A tuple of names in the order given."""
+        if isinstance(value, tuple):
+            return value
+        names = [part.strip() for part in str(value).split(",") if part.strip()]
+        if not names:
+            raise click.UsageError(f"no {self.name} given: choose from {', '.join(self._names())}", ctx)
+        return tuple(dict.fromkeys(super(NameList, self).convert(name, param, ctx) for name in names))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the name after the last comma, leaving out those given."""
+        given, comma, last = incomplete.rpartition(",")
+        rest = [name for name in self._names() if name.startswith(last) and name not in given.split(",")]
+        return [CompletionItem(f"{given}{comma}{name}") for name in rest]
+
+
+class FrameworkPython(click.ParamType[Any]):
+    """FRAMEWORK=PATH: the interpreter a framework runs in."""
+
+    name = "FRAMEWORK=PATH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """(framework, path). The path is only tried when the worker starts."""
+        if isinstance(value, tuple):
+            return value
+        framework, equals, path = str(value).partition("=")
+        if not equals or not path:
+            raise click.UsageError(
+                f"--python {value!r} must be FRAMEWORK=PATH, such as torch=.venv-torch/bin/python", ctx
+            )
+        if framework not in (known := framework_names()):
+            raise click.UsageError(unknown("framework", framework, known), ctx)
+        return framework, path
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The framework's name, then files."""
+        if "=" in incomplete:
+            return [CompletionItem(incomplete.partition("=")[2], type="file")]
+        return [CompletionItem(f"{name}=") for name in framework_names() if name.startswith(incomplete)]
+
+
+class Device(click.ParamType[Any]):
+    """cpu, cuda or cuda:N."""
+
+    name = "cpu|cuda|cuda:N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The device as it was given."""
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", str(value)):
+            raise click.UsageError(f"unknown device {value!r}: choose cpu, cuda or cuda:N", ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """cpu and cuda."""
+        return [CompletionItem(name) for name in ("cpu", "cuda") if name.startswith(incomplete)]

@@ -1,0 +1,1 @@
+"""Images: one decoder, one resizer, one set of views for all frameworks."""

@@ -1,0 +1,205 @@
+"""Photographs in: decoded once, resized once, cut into the paper's views, and handed to every framework alike.
+
+Libraries differ in how they decode JPEG and resize, by enough to hide a real difference between frameworks, so all of
+it happens here, in Pillow. A decoded image is uint8 [H, W, 3] in RGB order.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from impls.spec import Network
+
+Pixels = NDArray[np.uint8]  # [H, W, 3]
+
+SHORTEST_SIDE = 8
+MAX_PIXELS = 100_000_000
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+
+# Red, green and blue means of ImageNet, rounded to whole numbers as in Caffe's models (104, 117, 123 in its BGR order):
+# subtracting a whole number from a pixel is exact in float32.
+MEAN_COLOUR = (123.0, 117.0, 104.0)
+MEAN_LUMA = 117.0  # 0.299 * 123 + 0.587 * 117 + 0.114 * 104 = 117.3
+LUMA_WEIGHTS = (299, 587, 114)  # ITU-R BT.601, in thousandths
+
+VIEWS = ("top-left", "top-right", "bottom-left", "bottom-right", "centre")
+CENTRE = VIEWS.index("centre")
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message is one line with the file, what was found and what to do."""
+
+    exit_code = 2
+
+
+class ParityImages(NamedTuple):
+    """The images parity compares on: ten views of every photograph."""
+
+    images: NDArray[np.float32]  # [10 * photographs, H, W, C], minus the mean colour
+    names: tuple[str, ...]  # of each view, such as "china.jpg centre" and "china.jpg centre mirrored"
+    centres: tuple[int, ...]  # index of each photograph's centre view
+
+
+def photographs() -> list[Path]:
+    """The two photographs that scikit-learn carries, found without importing it. Raises ImageError."""
+    spec = importlib.util.find_spec("sklearn")
+    roots = (spec.submodule_search_locations or []) if spec is not None else []
+    for root in roots:
+        paths = [Path(root) / "datasets" / "images" / name for name in ("china.jpg", "flower.jpg")]
+        if all(path.is_file() for path in paths):
+            return paths
+    raise ImageError(
+        "the sample photographs come with scikit-learn, which is not installed:"
+        " pip install scikit-learn, or pass --images"
+    )
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """Files as they stand, a directory as its image files sorted by name. Raises ImageError for an empty directory."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+        except OSError as error:
+            raise ImageError(f"cannot read folder {str(path)!r}: {error.strerror}") from error
+        if not inside:
+            raise ImageError(f"folder {str(path)!r} holds no image: expected files in {', '.join(sorted(SUFFIXES))}")
+        found.extend(inside)
+    return found
+
+
+def load(path: Path) -> Pixels:
+    """Decode one image to uint8 [H, W, 3]. Raises ImageError.
+
+    Turned upright by its EXIF orientation; transparency is composited on white; 16-bit grey is scaled to 8 bits; of an
+    animation the first frame is taken.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on size and broken tags: what matters is an error below
+            with Image.open(path) as image:
+                _check_size(path, *image.size)
+                form = image.format
+                return _to_rgb(path, ImageOps.exif_transpose(image), form)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{str(path)!r} is too large ({error}): resize it to at most {MAX_PIXELS:,} pixels") from None
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{str(path)!r} is not an image that Pillow can read: pass JPEG, PNG or another common format"
+        ) from None
+    # What Pillow raises for damaged files depends on the format's plug-in.
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error) as error:
+        raise ImageError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot read image {str(path)!r}: {error.strerror}"
+    found = " ".join(str(error).split()) or type(error).__name__
+    return f"{str(path)!r} is damaged or truncated ({found}): replace the file"
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{str(path)!r} is {width}x{height} pixels: resize it to at most {MAX_PIXELS:,} pixels")
+    if min(width, height) < SHORTEST_SIDE:
+        raise ImageError(f"{str(path)!r} is {width}x{height} pixels: the shorter side must be at least {SHORTEST_SIDE}")
+
+
+def _to_rgb(path: Path, image: Image.Image, form: str | None) -> Pixels:
+    """Pixels of an upright image, whatever its mode."""
+    if image.mode.startswith("I;16"):
+        return _from_16_bits(np.asarray(image))
+    if image.mode == "I" and form in ("PNG", "PPM"):  # Pillow's mode for their 16-bit grey
+        return _from_16_bits(np.asarray(image))
+    if image.mode in ("I", "F"):
+        raise ImageError(
+            f"{str(path)!r} has 32-bit pixels (mode {image.mode}), whose range is not known: convert it to 8 or 16 bits"
+        )
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        image = opaque
+    return np.asarray(image.convert("RGB"))
+
+
+def _from_16_bits(grey: NDArray[np.integer]) -> Pixels:
+    """Grey [H, W] in 0..65535 to [H, W, 3] in 0..255, rounded; 65535 = 257 * 255. Pillow's own conversion clips."""
+    scaled = (grey.astype(np.uint32) + 128) // 257
+    return np.repeat(scaled.astype(np.uint8)[..., np.newaxis], 3, axis=2)
+
+
+def resize_and_crop(image: Pixels, side: int) -> Pixels:
+    """[H, W, 3] to the centre [side, side, 3] of the image whose shorter side is scaled to `side` (paper, section 2).
+
+    Antialiased bilinear. Only the centre square is resampled, so that a panorama costs no more than a square.
+    """
+    height, width = image.shape[:2]
+    shorter = min(height, width)
+    left, top = (width - shorter) / 2, (height - shorter) / 2
+    box = (left, top, left + shorter, top + shorter)
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR, box=box))
+
+
+def ten_crops(image: Pixels, size: int) -> Pixels:
+    """The paper's ten test views (section 4.1): [H, W, 3] to [10, size, size, 3].
+
+    In the order of `VIEWS`: the four corners and the centre, then the mirror image of each of the five.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < size:
+        raise ValueError(f"an image of {width}x{height} pixels has no crop of {size}x{size}")
+    bottom, right = height - size, width - size
+    corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
+    crops = [image[y : y + size, x : x + size] for y, x in corners]
+    return np.stack([*crops, *(crop[:, ::-1] for crop in crops)])
+
+
+def resized_side(input_side: int) -> int:
+    """The side photographs are resized to before crops of `input_side` are cut: 256 for 224 and 227, as the paper."""
+    return 256 if 224 <= input_side <= 227 else round(input_side * 8 / 7)
+
+
+def parity_inputs(paths: Sequence[Path], network: Network) -> ParityImages:
+    """Ten views of each photograph as the network takes them. Raises ImageError.
+
+    One channel gets the luma, three the colours; the mean colour is subtracted, the same for every photograph, so that
+    an image's input does not depend on its company.
+    """
+    if network.height != network.width or network.channels not in (1, 3):
+        raise ImageError(
+            f"network {network.name!r} takes {network.height}x{network.width}x{network.channels} inputs:"
+            " photographs become squares of 1 or 3 channels"
+        )
+    files = expand(paths)
+    side = resized_side(network.width)
+    views = [ten_crops(resize_and_crop(load(path), side), network.width) for path in files]
+    labels = [*VIEWS, *(f"{view} mirrored" for view in VIEWS)]
+    return ParityImages(
+        images=_centred(np.concatenate(views), network.channels),
+        names=tuple(f"{path.name} {label}" for path in files for label in labels),
+        centres=tuple(index * len(labels) + CENTRE for index in range(len(files))),
+    )
+
+
+def _centred(views: Pixels, channels: int) -> NDArray[np.float32]:
+    """uint8 [N, H, W, 3] to float32 [N, H, W, channels] minus the mean; whole numbers, so exact."""
+    if channels == 3:
+        return views.astype(np.float32) - np.array(MEAN_COLOUR, dtype=np.float32)
+    luma = (views.astype(np.uint32) @ np.array(LUMA_WEIGHTS, dtype=np.uint32) + 500) // 1000
+    return luma[..., np.newaxis].astype(np.float32) - np.float32(MEAN_LUMA)

@@ -1,0 +1,170 @@
+"""The ground a number stands on: machine, versions, flags, commit; and the signature that travels with the number.
+
+Nothing is imported to learn its version, so that this costs milliseconds and cannot crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from harness.version import VERSION
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+# Distributions that shape a result. TensorFlow comes under several names, so each is asked for.
+DISTRIBUTIONS = (
+    "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "jaxlib", "flax", "optax",
+    "numpy", "safetensors", "pandas", "pyarrow", "matplotlib", "rich", "pillow", "scikit-learn",
+)  # fmt: skip
+
+# Environment variables that change results or speed. Named one by one: the rest of an environment is nobody's business.
+FLAGS = (
+    "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG", "LD_PRELOAD", "GLIBC_TUNABLES",
+    "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+    "TF_DETERMINISTIC_OPS", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_GPU_ALLOCATOR", "TF_CUDNN_USE_AUTOTUNE",
+    "JAX_PLATFORMS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_DISABLE_JIT",
+    "PYTORCH_CUDA_ALLOC_CONF", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCHDYNAMO_DISABLE",
+)  # fmt: skip
+FLAG_PREFIXES = ("XLA_", "KMP_", "ONEDNN_", "DNNL_", "MALLOC_", "MKL_")
+
+# The order in which a signature is read; other fields follow in the order given.
+SIGNATURE_ORDER = ("network", "weights", "seed", "framework", "device", "precision")
+
+# What a processor says of the instructions that decide how a convolution is computed.
+CPU_FEATURES = ("fma", "avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve", "bf16")
+
+Facts = dict[str, object]
+
+
+def describe() -> Facts:
+    """Machine, Python, packages, flags and commit, as `run.json` keeps them."""
+    return {
+        "machine": machine(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": packages(),
+        "flags": flags(),
+        "git": git_state(),
+    }
+
+
+def signature(**fields: object) -> str:
+    """What a number needs beside it: `alexbench:0.1.0|network:paper|weights:3f2a|…`. None is left out."""
+    ordered = [name for name in SIGNATURE_ORDER if name in fields] + [n for n in fields if n not in SIGNATURE_ORDER]
+    given = {"alexbench": VERSION, **{name: fields[name] for name in ordered if fields[name] is not None}}
+    return "|".join(f"{name}:{_one_field(value)}" for name, value in given.items())
+
+
+def _one_field(value: object) -> str:
+    return " ".join(str(value).replace("|", "/").split())  # a bar or a line break would end the field
+
+
+def machine() -> Facts:
+    """Processor, cores this process may use, memory, operating system."""
+    return {
+        "cpu": cpu_model(),
+        "cores": usable_cores(),
+        "memory_gb": memory_gb(),
+        "os": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name as it gives it."""
+    found = _cpuinfo()
+    return found.get("model name") or found.get("Hardware") or platform.processor() or platform.machine()
+
+
+def cpu_features() -> dict[str, bool]:
+    """Which of CPU_FEATURES this processor has; empty where the system does not say."""
+    found = _cpuinfo()
+    has = (found.get("flags") or found.get("Features") or "").split()
+    return {name: name in has for name in CPU_FEATURES} if has else {}
+
+
+def usable_cores() -> int:
+    """Cores this process is allowed, by affinity and by the container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdigit() and period.strip().isdigit():
+        cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def memory_gb() -> float | None:
+    """Memory in GiB that this process is allowed, by the machine and by the container's limit."""
+    sizes = []
+    with contextlib.suppress(ValueError, OSError, AttributeError):  # absent outside POSIX
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    if limit.isdigit():
+        sizes.append(int(limit))
+    return round(min(sizes) / 2**30, 1) if sizes else None
+
+
+def available_memory_gb() -> float | None:
+    """Memory in GiB that is free or can be freed; None where the system does not say."""
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return round(int(line.split()[1]) / 2**20, 1)
+    return None
+
+
+def peak_memory_mb() -> float:
+    """The largest resident set of this process so far, in MiB (Linux counts KiB, macOS bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
+
+
+def packages(names: Iterable[str] = DISTRIBUTIONS) -> dict[str, str]:
+    """Distribution -> version for those that are installed, from their metadata."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def flags() -> dict[str, str]:
+    """The environment variables that are set and change results or speed."""
+    return {name: os.environ[name] for name in sorted(os.environ) if name in FLAGS or name.startswith(FLAG_PREFIXES)}
+
+
+def git_state(checkout: Path = CHECKOUT) -> Facts | None:
+    """The checkout's commit and whether files differ from it; None outside a checkout or without git."""
+    if not (checkout / ".git").exists():
+        return None  # installed: a repository further up is somebody else's
+    commit, changes = _git(checkout, "rev-parse", "HEAD"), _git(checkout, "status", "--porcelain")
+    return None if not commit else {"commit": commit, "dirty": changes != ""}
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=environment, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's lines of /proc/cpuinfo."""
+    pairs = (line.partition(":") for line in _read("/proc/cpuinfo").split("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

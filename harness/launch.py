@@ -1,0 +1,170 @@
+"""Fresh worker processes, one per framework: started, fed with tasks, listened to, and never left behind.
+
+Tasks go to a worker's standard input as JSON lines, events come back as JSON lines on a pipe of their own, because
+frameworks print on standard output. The environment a framework reads on import (threads, TF32, memory growth, allocator)
+is set before the process exists.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+STDERR_LINES_KEPT = 8
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What to run: a label for rows, the implementation's "module:attribute", and where."""
+
+    label: str
+    target: str
+    python: str = sys.executable
+    device: str = "cpu"
+    threads: int | None = None
+    silence_limit_s: float = 600.0  # a worker that says nothing for so long is taken to hang
+    extra_environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def worker_environment(spec: WorkerSpec) -> dict[str, str]:
+    """The environment of one worker: ours, plus what must stand before a framework is imported."""
+    environment = dict(os.environ)
+    environment.update(
+        TF_CPP_MIN_LOG_LEVEL="3",
+        TF_FORCE_GPU_ALLOW_GROWTH="true",
+        XLA_PYTHON_CLIENT_PREALLOCATE="false",
+        NVIDIA_TF32_OVERRIDE=environment.get("NVIDIA_TF32_OVERRIDE", ""),
+        # Large tensors through mmap pay a page fault per 4 KiB on every step (glibc's default threshold is 128 KiB).
+        MALLOC_MMAP_MAX_="0",
+        MALLOC_TRIM_THRESHOLD_=str(1 << 34),
+        PYTHONUNBUFFERED="1",
+        PYTHONPATH=os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    )
+    if not environment["NVIDIA_TF32_OVERRIDE"]:
+        del environment["NVIDIA_TF32_OVERRIDE"]
+    if spec.device == "cpu":
+        environment.update(CUDA_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")
+    if spec.threads:
+        count = str(spec.threads)
+        environment.update(OMP_NUM_THREADS=count, MKL_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count)
+        environment.update(TF_NUM_INTRAOP_THREADS=count)
+    environment.update(spec.extra_environment)
+    return environment
+
+
+class Worker:
+    """One running worker. Its events arrive on the queue given, each with a `worker` key holding the label.
+
+    The last event is always one of: `finished` (it was told to finish and did), `missing` (the framework is not
+    installed), `load-failed` (its module raised), `died` (crash, kill or time-out; `reason` says which, with the end of
+    its stderr).
+    """
+
+    def __init__(self, spec: WorkerSpec, events: queue.Queue[Event], log_folder: Path) -> None:
+        """Start the process. Raises OSError where the interpreter does not exist."""
+        self.spec = spec
+        self._events = events
+        self._closing: Event | None = None
+        self._timed_out = False
+        self._last_sign = time.monotonic()
+        log_folder.mkdir(parents=True, exist_ok=True)
+        self._stderr_path = log_folder / f"{spec.label.replace('/', '_')}.stderr"
+        read_end, write_end = os.pipe()
+        try:
+            with self._stderr_path.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [spec.python, "-m", "harness.worker", spec.target, str(write_end)],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    env=worker_environment(spec),
+                    pass_fds=(write_end,),
+                    start_new_session=True,  # Ctrl-C in the terminal reaches us alone; we end the worker's whole group
+                )
+        except OSError:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        self._reader = threading.Thread(target=self._listen, args=(os.fdopen(read_end, "rb"),), daemon=True)
+        self._reader.start()
+        self._watch = threading.Thread(target=self._guard, daemon=True)
+        self._watch.start()
+
+    def send(self, task: Mapping[str, Any]) -> None:
+        """Queue a task. A worker that is gone already reports so through its last event, not here."""
+        assert self._process.stdin is not None
+        self._last_sign = time.monotonic()
+        with contextlib.suppress(BrokenPipeError, ValueError, OSError):
+            self._process.stdin.write(json.dumps(task).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def finish(self) -> None:
+        """No more tasks: the worker ends after those it has."""
+        self.send({"do": "finish"})
+
+    def kill(self) -> None:
+        """End the worker and everything it started, now."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        self._process.wait()
+
+    def _listen(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            for line in pipe:
+                self._last_sign = time.monotonic()
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue  # user code that writes into our pipe costs itself only a lost line
+                if not isinstance(event, dict):
+                    continue
+                if event.get("event") in ("finished", "missing", "load-failed"):
+                    self._closing = event
+                else:
+                    self._events.put({**event, "worker": self.spec.label})
+        code = self._process.wait()
+        closing = self._closing if self._closing is not None and code == 0 else self._obituary(code)
+        self._events.put({**closing, "worker": self.spec.label})
+
+    def _guard(self) -> None:
+        while self._process.poll() is None:
+            if time.monotonic() - self._last_sign > self.spec.silence_limit_s:
+                self._timed_out = True
+                self.kill()
+                return
+            time.sleep(0.2)
+
+    def _obituary(self, code: int) -> Event:
+        if self._timed_out:
+            reason = f"gave no sign of life for {self.spec.silence_limit_s:.0f} s and was ended (--timeout)"
+        elif code < 0:
+            reason = f"killed by {signal.Signals(-code).name}"
+        else:
+            reason = f"ended with exit status {code} before its work was done"
+        return {"event": "died", "reason": reason, "stderr": self.stderr_tail()}
+
+    def stderr_tail(self) -> str:
+        """The last lines the worker wrote on its standard output and error."""
+        with contextlib.suppress(OSError), self._stderr_path.open("rb") as log:
+            log.seek(max(0, self._stderr_path.stat().st_size - 4096))
+            lines = log.read().decode(errors="replace").splitlines()
+            return "\n".join(lines[-STDERR_LINES_KEPT:])
+        return ""

@@ -1,0 +1,1 @@
+"""Parity: is the same network computed, and where not, which layer parts first and why."""

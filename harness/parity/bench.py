@@ -1,0 +1,155 @@
+"""Everything one parity run compares on: the network, its weights, the photographs, and the references made from them.
+
+References and input files are made when a level first needs them, and shared by every framework and tuning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from harness.parity import reference
+from harness.parity.cases import Case, LossCase, loss_cases, operator_cases
+from impls.derive import facts
+from impls.oracle.rounding import Precision
+from impls.protocol import Array, Arrays, Batch, UpdateRule
+from impls.spec import Dropout, Network
+from impls.spec_json import network_to_json
+
+CROPS_AT_ONCE = 20
+CHUNKS_KEPT = 3  # references of twenty views of the paper's network take 400 MB
+TRAINING_IMAGES = 2
+# Five steps with the paper's momentum and weight decay; the rate drops by ten before the fourth, where the forms of
+# momentum part.
+LEARNING_RATES = (0.01, 0.01, 0.01, 0.001, 0.001)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run compares on."""
+
+    network: Network
+    weights: Arrays  # canonical, memory-mapped where they came from a file
+    weights_file: Path
+    images: Array  # [N, H, W, C]
+    photographs: tuple[str, ...]  # a name for each run of N / photographs views
+    centres: tuple[int, ...]  # the views that gradients and training use
+    precision: Precision
+    seed: int
+    folder: Path  # for input and output files
+
+
+class Bench:
+    """Material, and the references made from it."""
+
+    def __init__(self, material: Material) -> None:
+        self.material = material
+        self.network = material.network
+        self.precision = material.precision
+        self.network_json = network_to_json(material.network)
+        self._files: dict[str, Path] = {}
+
+    def file(self, name: str, arrays: Mapping[str, Any]) -> str:
+        """A file of input arrays, written once."""
+        if name not in self._files:
+            path = self.material.folder / f"{name.replace('/', '_').replace(' ', '_')}.in"
+            save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, path)
+            self._files[name] = path
+        return str(self._files[name])
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """Randomness of its own for every purpose, all from the seed."""
+        return np.random.default_rng([self.material.seed, *stream])
+
+    @cached_property
+    def operator_cases(self) -> list[Case]:
+        """Single operators on small shapes."""
+        return list(operator_cases(self.precision, self.material.seed))
+
+    @cached_property
+    def loss_cases(self) -> list[LossCase]:
+        """Softmax cross-entropy."""
+        return list(loss_cases(self.material.seed))
+
+    @cached_property
+    def chunks(self) -> list[tuple[str, Array]]:
+        """The views in portions, with a name for each."""
+        views, names = self.material.images, self.material.photographs
+        each = len(views) // len(names)
+        count = max(1, CROPS_AT_ONCE // each)
+        starts = range(0, len(names), count)
+        return [(", ".join(names[i : i + count]), views[i * each : (i + count) * each]) for i in starts]
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The centre views with random labels and dropout masks."""
+        chosen = self.material.centres[:TRAINING_IMAGES]
+        return self._batch(self.material.images[list(chosen)], 2)
+
+    def _batch(self, images: Array, *stream: int) -> Batch:
+        rng = self.rng(*stream)
+        shapes = {row.layer.name: row for row in facts(self.network) if isinstance(row.layer, Dropout)}
+        masks = {
+            name: (rng.random((len(images), *row.input_shape)) >= row.layer.rate).astype(np.float32)  # type: ignore[union-attr]
+            for name, row in shapes.items()
+        }
+        return Batch(images, rng.integers(0, self.network.classes, len(images)), masks)
+
+    @cached_property
+    def steps(self) -> list[tuple[Batch, UpdateRule]]:
+        """Training steps: another view of each photograph at every step."""
+        total, count = len(self.material.images), min(TRAINING_IMAGES, len(self.material.centres))
+        made = []
+        for index, rate in enumerate(LEARNING_RATES):
+            views = [(centre + 1 + index) % total for centre in self.material.centres[:count]]
+            made.append((self._batch(self.material.images[views], 3, index), UpdateRule(learning_rate=rate)))
+        return made
+
+    @cached_property
+    def gradient(self) -> reference.Gradient:
+        """Reference of the gradient level."""
+        return reference.gradient(self.network, self.material.weights, self.batch, self.precision)
+
+    @cached_property
+    def training(self) -> reference.Training:
+        """Reference of the training level."""
+        return reference.training(self.network, self.material.weights, self.steps, self.precision)
+
+    @cached_property
+    def forwards(self) -> dict[str, reference.Forward]:
+        """References of the forward level by chunk; at most CHUNKS_KEPT at a time."""
+        return {}
+
+    def forward(self, name: str, images: Array) -> reference.Forward:
+        """Reference of one chunk."""
+        if name not in self.forwards:
+            while len(self.forwards) >= CHUNKS_KEPT:
+                self.forwards.pop(next(iter(self.forwards)))
+            self.forwards[name] = reference.forward(self.network, self.material.weights, images, self.precision)
+        return self.forwards[name]
+
+    @cached_property
+    def layer_cases(self) -> list[Case]:
+        """Every layer on the reference's own input, with a random cotangent; dropout also as at test time."""
+        rng = self.rng(4)
+        x = self.precision.round(self.batch.images.astype(np.float32))
+        cases: list[Case] = []
+        for row in facts(self.network):
+            layer = row.layer
+            y = self.gradient.result.activations[layer.name]
+            dy = self.precision.round(rng.standard_normal(y.shape).astype(np.float32))
+            names = (f"{layer.name}/weight", f"{layer.name}/bias") if row.parameters else ()
+            parameters = {name.split("/")[1]: self.material.weights[name] for name in names}
+            case = Case(layer.name, layer, x, dy, parameters, self.batch.masks.get(layer.name))
+            cases.append(case)
+            if isinstance(layer, Dropout):
+                cases.append(Case(f"{layer.name}, test time", layer, x, dy))
+            x = self.precision.round(y.astype(np.float32))
+        return cases
+

@@ -1,0 +1,148 @@
+"""`alexbench parity`: prepare, run, report, and say by the exit code what came out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from harness import environment
+from harness.errors import AlexbenchError
+from harness.launch import WorkerSpec
+from harness.parity import material
+from harness.parity.bench import Bench
+from harness.parity.levels import JobBook
+from harness.parity.options import ParityOptions
+from harness.parity.rows import Origin, Row
+from harness.parity.run import ParityRun, Problem
+from harness.parity.schedule import Schedule
+from harness.progress import Progress
+from harness.run_folder import RunFolder
+from impls.spec import Network
+
+ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
+
+
+def run(options: ParityOptions) -> int:
+    """Compare, report, and return the exit code. Raises AlexbenchError and what bad input raises; KeyboardInterrupt."""
+    if options.self_test:
+        from harness.parity import self_test
+
+        return self_test.run(options)
+    network = material.network_of(options)
+    material.check_precision(options)
+    specs = material.workers(options)
+    facts = {"layers": [layer.name for layer in network.layers]}
+    folder = RunFolder.create("parity", material.arguments(options), options.out, facts=facts)
+    return in_folder(folder, lambda: _measured(options, network, specs, folder), "parity")
+
+
+def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dict[str, float]]], kind: str) -> int:
+    """Run `measure`, and whatever happens close the folder with what was kept and show it."""
+    previous = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code, failures, timings = measure()
+        folder.close("complete", failures=failures, timings=timings)
+    except KeyboardInterrupt:
+        folder.close("interrupted", failures=["interrupted"])
+        _point_to(folder)
+        raise
+    except AlexbenchError as error:
+        folder.close("failed", failures=[str(error)])
+        raise
+    except BaseException as error:
+        folder.close("failed", failures=[f"{type(error).__name__}: {error}"])
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    _point_to(folder)
+    return code
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _point_to(folder: RunFolder) -> None:
+    print(f"\n{folder.path}/report.md", file=sys.stderr)
+
+
+def _measured(
+    options: ParityOptions, network: Network, specs: Sequence[WorkerSpec], folder: RunFolder
+) -> tuple[int, list[str], dict[str, float]]:
+    started = time.monotonic()
+    with material.workspace(folder.path) as workspace, Progress(f"parity of {network.name}") as progress:
+        made, weights_hash = material.material(options, network, workspace)
+        book = JobBook(Bench(made))
+        labels = [spec.label for spec in specs]
+        outside = set(options.impls)
+        origin = Origin("", "", options.device, options.precision, network.name, weights_hash, options.seed)
+        # The signature of the whole run; rows add their framework's.
+        folder.describe(signature=origin.signature(""))
+        parity = ParityRun(
+            book=book,
+            origins={label: _named(origin, label) for label in labels},
+            levels={label: ("forward",) if label in outside else options.levels for label in labels},
+            tunings={label: ("",) if label in outside else options.tunings for label in labels},
+            keep=_keeper(folder, options.verbose),
+            progress=progress,
+        )
+        for label in labels:
+            progress.expect(label, parity.total(label))
+        schedule = Schedule(workspace, material.at_once(options, len(specs)), options.precision, parity)
+        schedule.run({spec.label: (spec, parity.assignments(spec.label)) for spec in specs})
+    show(parity.rows)
+    timings = {"seconds": time.monotonic() - started}
+    timings |= {f"peak_memory_mb.{label}": value for label, value in parity.peak_memory_mb.items()}
+    timings["peak_memory_mb.harness"] = environment.peak_memory_mb()
+    return exit_code(parity.rows, parity.problems), [_told(problem) for problem in parity.problems], timings
+
+
+def _named(origin: Origin, label: str) -> Origin:
+    return replace(origin, framework=label)
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.label}: {problem.message}"
+
+
+def _keeper(folder: RunFolder, verbose: bool) -> Callable[[Row], None]:
+    console = Console(stderr=True)
+
+    def keep(row: Row) -> None:
+        folder.append("parity", row)
+        if verbose:
+            figures = " ".join(f"{name} {_short(row.get(name))}" for name in ("gauge_ratio", "baseline_ratio"))
+            where = f"{row['level']} {row['framework']}/{row['tuning']} {row['case']} {row['tensor']}"
+            console.print(f"{where}: {row['verdict']} {figures} {row['reason']}", markup=False, highlight=False)
+
+    return keep
+
+
+def _short(value: Any) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def show(rows: Sequence[Row]) -> None:
+    """The summary a person reads in ten seconds."""
+    from reports import parity_summary
+
+    parity_summary.show(rows)
+
+
+def exit_code(rows: Sequence[Row], problems: Sequence[Problem]) -> int:
+    """Measured and found wanting comes before crashes, and these before what could not be measured."""
+    if any(row["verdict"] in ("fail", "vacuous") for row in rows):
+        return WANTING
+    kinds = {problem.kind for problem in problems}
+    if kinds & {"crash", "exception"}:
+        return WORKER_FAILED
+    if kinds or not any(row["verdict"] == "pass" for row in rows):
+        return CANNOT_MEASURE
+    return ALL_HELD

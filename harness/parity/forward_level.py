@@ -1,0 +1,102 @@
+"""The forward level: accumulated activations from the photographs to the logits, and the first layer at fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from harness.parity import causes, reference
+from harness.parity.bench import Bench
+from harness.parity.cases import Case
+from harness.parity.finding import Finding, Outputs
+from harness.parity.verdict import Judgement, judge
+from impls.oracle.network import layer_parameters
+from impls.protocol import Array
+from impls.spec import Conv, Dense, Layer, Network
+
+IMAGES_FOR_CAUSES = 2
+TOP = 5
+
+
+def check(bench: Bench, name: str, images: Array, outputs: Outputs) -> Iterator[Finding]:
+    """Every activation against the reference; where one fails, each layer on its own input tells which is at fault."""
+    wanted = bench.forward(name, images)
+    judged = {layer: judge(outputs.get(layer), expected, bench.precision) for layer, expected in wanted.expected.items()}
+    culprit, cause = "", ""
+    if any(row.verdict == "fail" for row in judged.values()):
+        culprit, cause = _first_fault(bench, images, outputs) or ("", "")
+    for layer, judgement in judged.items():
+        expected = wanted.expected[layer]
+        figures = (expected.baseline_rms, expected.floor_rms)
+        # A culprit that was not returned itself is told by the first row that fails in its wake.
+        tells = layer == culprit and judgement.verdict == "fail"
+        if not tells and judgement.verdict == "fail" and culprit and judged[culprit].verdict != "fail":
+            judgement = replace(judgement, reason=f"{judgement.reason}; first layer at fault: {culprit}")
+            yield Finding("forward", name, layer, judgement, culprit, None, cause, *figures)
+            culprit = ""
+            continue
+        if tells:
+            judgement = replace(judgement, reason=f"{judgement.reason}; the first layer at fault")
+        yield Finding("forward", name, layer, judgement, layer, None, cause if tells else "", *figures)
+    yield _top_five(bench.network, name, wanted, outputs)
+
+
+def _first_fault(bench: Bench, images: Array, outputs: Outputs) -> tuple[str, str] | None:
+    """The first layer that fails on the input the implementation itself gave it, and the likely cause."""
+    layers, weights = bench.network.layers, bench.material.weights
+    x, start = images, 0
+    for index, layer in enumerate(layers):
+        found = outputs.get(layer.name)
+        if found is None:
+            continue
+        if index > start:
+            culprit = _fault_within(bench, layers[start : index + 1], x, found)
+        else:
+            case = Case(layer.name, layer, x, parameters=layer_parameters(layer, weights))
+            culprit = _fault_of(bench, case, layers[index + 1 : index + 2], found)
+        if culprit is not None:
+            return culprit
+        x, start = found, index + 1
+    return None
+
+
+def _fault_of(bench: Bench, case: Case, following: tuple[Layer, ...], found: Array) -> tuple[str, str] | None:
+    expected = reference.expected_layer(case, bench.precision)["y"]
+    if judge(found, expected, bench.precision).verdict != "fail":
+        return None
+    cause = causes.explain_layer(case, "y", found, expected.value)
+    if not cause and following and not isinstance(following[0], Conv | Dense):
+        cause = causes.explain_order(case, following[0], {}, found)
+    return case.layer.name, cause
+
+
+def _fault_within(bench: Bench, segment: tuple[Layer, ...], x: Array, found: Array) -> tuple[str, str] | None:
+    """The same for a run of layers of which only the last was returned."""
+    part = replace(bench.network, layers=segment)
+    expected = reference.forward(part, bench.material.weights, x, bench.precision).expected[segment[-1].name]
+    if judge(found, expected, bench.precision).verdict != "fail":
+        return None
+    few = slice(IMAGES_FOR_CAUSES)
+    culprit = causes.explain_segment(segment, x[few], found[few], bench.material.weights)
+    return culprit or (segment[-1].name, f"one of {segment[0].name} to {segment[-1].name}, which were not all returned")
+
+
+def _top_five(network: Network, name: str, wanted: reference.Forward, outputs: Outputs) -> Finding:
+    """Whether the five most likely classes are the reference's, in its order, wherever rounding cannot tell otherwise."""
+    logits, sigma = wanted.activations[network.logits], wanted.expected[network.logits].sigma
+    found = outputs.get(network.logits)
+    if found is None or found.shape != logits.shape or sigma is None:
+        missing = Judgement("not-observed", "no logits of the right shape")
+        return Finding("forward", name, "top5", missing, network.logits)
+    count = min(TOP, network.classes)
+    ours = np.argsort(-logits, axis=1, kind="stable")[:, :count]
+    theirs = np.argsort(-found, axis=1, kind="stable")[:, :count]
+    margin = np.take_along_axis(logits, ours, 1) - np.take_along_axis(logits, theirs, 1)
+    allowed = 16 * np.maximum(np.take_along_axis(sigma, ours, 1), np.take_along_axis(sigma, theirs, 1))
+    differs = ours != theirs
+    wrong = int(np.count_nonzero(differs & (np.abs(margin) > allowed)))
+    excused = int(np.count_nonzero(differs)) - wrong
+    reason = f"{wrong} of {ours.size} places hold another class by a clear margin" if wrong else ""
+    return Finding("forward", name, "top5", Judgement("fail" if wrong else "pass", reason), network.logits, excused)

@@ -1,0 +1,144 @@
+"""What a parity run needs before it starts: who takes part, on which weights and photographs, and room to work in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.data import images
+from harness.errors import CannotMeasure, UsageError
+from harness.launch import WorkerSpec
+from harness.parity.bench import Material
+from harness.parity.options import ParityOptions
+from impls import catalog, registry, weights
+from impls.oracle.rounding import PRECISIONS
+from impls.spec import Network
+
+MOST_PHOTOGRAPHS = 50
+CORES_PER_WORKER = 1  # imports, compilation and the comparison beside them leave cores idle
+
+
+def network_of(options: ParityOptions) -> Network:
+    """The network asked for. Raises UsageError for a large one without --large."""
+    network = catalog.get(options.network)
+    if network.large and not options.large:
+        raise UsageError(f"network {network.name!r} needs some 16 GB of memory: pass --large to run it")
+    return network
+
+
+def check_precision(options: ParityOptions) -> None:
+    """Raises CannotMeasure for a precision the device does not have."""
+    if options.precision == "tf32" and options.device == "cpu":
+        raise CannotMeasure("precision tf32 needs an NVIDIA GPU of compute capability 8 or later: pass --device cuda")
+
+
+def workers(options: ParityOptions) -> list[WorkerSpec]:
+    """Who takes part: outside implementations, and the frameworks asked for or installed.
+
+    Raises UnknownFramework, and CannotMeasure where nobody is there.
+    """
+    pythons = dict(options.pythons)
+    names = list(options.frameworks)
+    if not names and not options.impls:
+        names = [name for name in registry.frameworks() if name in pythons or not registry.missing_modules(name)]
+        if not names:
+            raise CannotMeasure("no framework is installed: pip install 'alexbench[cpu]', or 'alexbench[torch]' for one")
+    made = [_spec(options, name, registry.reference(name), pythons.get(name)) for name in dict.fromkeys(names)]
+    for target in dict.fromkeys(options.impls):
+        made.append(_spec(options, target, _absolute(target), None))
+    return made
+
+
+def _spec(options: ParityOptions, label: str, target: str, python: str | None) -> WorkerSpec:
+    return WorkerSpec(
+        label=label,
+        target=target,
+        python=python or sys.executable,
+        device=options.device,
+        silence_limit_s=options.timeout_s,
+    )
+
+
+def _absolute(target: str) -> str:
+    """A file's target with its whole path. Raises UsageError where the file is not there."""
+    module, _, attribute = target.rpartition(":")
+    if not module or not attribute:
+        raise UsageError(f"--impl {target!r} is not of the form ./file.py:attribute or module:attribute")
+    if not module.endswith(".py"):
+        return target
+    if not Path(module).is_file():
+        raise UsageError(f"--impl {target!r}: there is no file {module!r}")
+    return f"{Path(module).resolve()}:{attribute}"
+
+
+def at_once(options: ParityOptions, count: int) -> int:
+    """How many workers run side by side: by the cores, one at a time for a network that fills the memory."""
+    if options.jobs:
+        return options.jobs
+    if options.large:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(count, cores // CORES_PER_WORKER, 4))
+
+
+@contextlib.contextmanager
+def workspace(folder: Path) -> Iterator[Path]:
+    """A folder for arrays on their way between processes, gone afterwards.
+
+    Raises CannotMeasure where the disk is full.
+    """
+    made = Path(tempfile.mkdtemp(prefix=".work-", dir=folder))
+    try:
+        yield made
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise CannotMeasure(f"cannot write in {made}: {error.strerror}; free some space or choose --out") from None
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def material(options: ParityOptions, network: Network, folder: Path) -> tuple[Material, str]:
+    """Weights and photographs, and the weights' content hash. Raises WeightsError, ImageError, UsageError."""
+    views, photographs, centres = _views(options.images, network)
+    file = options.weights
+    if file is None:
+        file = folder / "weights.safetensors"
+        weights.write(network, options.recipe, options.seed, file)
+    loaded = weights.load(file, network, verify=options.weights is not None)
+    made = Material(
+        network=network,
+        weights=loaded.arrays,
+        weights_file=file.resolve(),
+        images=views,
+        photographs=photographs,
+        centres=centres,
+        precision=PRECISIONS[options.precision],
+        seed=options.seed,
+        folder=folder,
+    )
+    return made, loaded.content_hash
+
+
+def _views(given: Sequence[Path], network: Network) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...]]:
+    paths = images.expand(given) if given else images.photographs()
+    if len(paths) > MOST_PHOTOGRAPHS:
+        raise UsageError(f"{len(paths)} images given: parity compares on at most {MOST_PHOTOGRAPHS}")
+    found = images.parity_inputs(paths, network)
+    return found.images, tuple(path.name for path in paths), found.centres
+
+
+def arguments(options: ParityOptions) -> Mapping[str, object]:
+    """The options as `run.json` keeps them."""
+    made: dict[str, object] = {}
+    for name in options.__dataclass_fields__:
+        value = getattr(options, name)
+        made[name] = [str(item) for item in value] if isinstance(value, tuple) else value
+    return {name: str(value) if isinstance(value, Path) else value for name, value in made.items()}

@@ -1,0 +1,36 @@
+"""What `alexbench parity` was asked to do. Standard library only, because `--help` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LEVELS = ("operator", "layer", "forward", "gradient", "training")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+TUNINGS = ("stock", "tuned")
+RECIPES = ("scaled", "paper", "original-2012", "own")
+DEFAULT_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityOptions:
+    """Every option of the command, names checked, nothing loaded yet."""
+
+    network: str = "paper"
+    frameworks: tuple[str, ...] = ()  # empty: every registered framework that is installed
+    levels: tuple[str, ...] = LEVELS
+    precision: str = "float32"
+    tunings: tuple[str, ...] = TUNINGS
+    recipe: str = "scaled"  # how weights are drawn where no file is given
+    weights: Path | None = None
+    seed: int = 0
+    images: tuple[Path, ...] = ()  # files and folders; empty: the two sample photographs
+    device: str = "cpu"  # cpu, cuda or cuda:N
+    impls: tuple[str, ...] = ()  # outside implementations, "./file.py:attribute" or "module:attribute"
+    pythons: tuple[tuple[str, str], ...] = ()  # (framework, interpreter) where it is not this one
+    jobs: int | None = None  # workers at a time; None: chosen from the machine
+    timeout_s: float = DEFAULT_TIMEOUT_S  # a worker that says nothing for so long is ended
+    out: Path | None = None
+    self_test: bool = False
+    large: bool = False
+    verbose: bool = False

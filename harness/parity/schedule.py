@@ -1,0 +1,162 @@
+"""Feeding the workers: some at a time, each a few tasks ahead, their results handed over as they arrive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from safetensors.numpy import load_file
+
+from harness.launch import Event, Worker, WorkerSpec
+from harness.parity.finding import Outputs
+from harness.parity.levels import Job
+
+AHEAD = 6  # tasks a worker may be ahead of the comparison: it never waits, and few results lie on the disk
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A job as one worker gets it."""
+
+    job: Job
+    tuning: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """Who takes the results."""
+
+    def described(self, label: str, facts: Mapping[str, str]) -> None:
+        """A worker's framework said what it is."""
+
+    def output(self, label: str, assignment: Assignment, outputs: Outputs) -> None:
+        """A task's arrays."""
+
+    def failed(self, label: str, assignment: Assignment, kind: str, message: str) -> None:
+        """A task that raised (`exception`), cannot be done (`unsupported`) or gave no arrays (`bad-output`)."""
+
+    def ended(self, label: str, event: Event) -> None:
+        """A worker's last event: `finished`, or why it did not."""
+
+
+Assignments = Callable[[bool], Iterator[Assignment]]  # given whether the implementation is a full Framework
+
+
+@dataclass(slots=True)
+class _Running:
+    worker: Worker
+    waiting: Iterator[Assignment]
+    open: dict[str, Assignment] = field(default_factory=dict)
+    told_to_finish: bool = False
+
+
+class Schedule:
+    """Runs workers until all have ended. Whatever happens, none is left behind."""
+
+    def __init__(self, folder: Path, at_once: int, precision: str, sink: Sink) -> None:
+        self._folder = folder
+        self._at_once = at_once
+        self._precision = precision
+        self._sink = sink
+        self._events: queue.Queue[Event] = queue.Queue()
+        self._running: dict[str, _Running] = {}
+        self._count = 0
+
+    def run(self, work: Mapping[str, tuple[WorkerSpec, Assignments]]) -> None:
+        """Start every worker in its turn and take its results."""
+        pending = list(work)
+        try:
+            while pending or self._running:
+                while pending and len(self._running) < self._at_once:
+                    self._start(pending.pop(0), work)
+                if self._running:
+                    self._handle(self._events.get(), work)
+        finally:
+            for running in self._running.values():
+                running.worker.kill()
+            self._running.clear()
+
+    def _start(self, label: str, work: Mapping[str, tuple[WorkerSpec, Assignments]]) -> None:
+        spec, _ = work[label]
+        try:
+            worker = Worker(spec, self._events, self._folder)
+        except OSError as error:
+            reason = f"cannot start {spec.python!r}: {error.strerror}"
+            self._sink.ended(label, {"event": "missing", "reason": reason})
+            return
+        self._running[label] = _Running(worker, iter(()))
+        worker.send({"do": "describe", "id": "describe", "device": spec.device})
+
+    def _handle(self, event: Event, work: Mapping[str, tuple[WorkerSpec, Assignments]]) -> None:
+        label, kind = event["worker"], event["event"]
+        running = self._running.get(label)
+        if running is None or kind == "ready":
+            return
+        spec, assignments = work[label]
+        if kind in ("finished", "missing", "load-failed", "died"):
+            del self._running[label]
+            self._sink.ended(label, event)
+            return
+        if event.get("task") == "describe":
+            self._described(label, event, running, assignments, spec)
+        else:
+            self._result(label, event, running, spec)
+
+    def _described(
+        self, label: str, event: Event, running: _Running, assignments: Assignments, spec: WorkerSpec
+    ) -> None:
+        if event["event"] == "failed":  # the device is not there, say
+            del self._running[label]
+            running.worker.kill()
+            reason = event["message"]
+            kind = "missing" if event["kind"] == "unsupported" else "died"
+            self._sink.ended(label, {"event": kind, "reason": reason})
+            return
+        self._sink.described(label, event["facts"])
+        running.waiting = assignments(event["full"])
+        self._feed(running, spec)
+
+    def _result(self, label: str, event: Event, running: _Running, spec: WorkerSpec) -> None:
+        assignment = running.open.pop(event["task"], None)
+        if assignment is None:
+            return
+        self._feed(running, spec)
+        path = self._output_path(event["task"])
+        try:
+            if event["event"] == "done":
+                self._sink.output(label, assignment, load_file(path))
+            else:
+                self._sink.failed(label, assignment, event["kind"], event["message"])
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def _feed(self, running: _Running, spec: WorkerSpec) -> None:
+        while len(running.open) < AHEAD and not running.told_to_finish:
+            assignment = next(running.waiting, None)
+            if assignment is None:
+                running.told_to_finish = True
+                running.worker.finish()
+                return
+            self._count += 1
+            name = f"task{self._count}"
+            running.open[name] = assignment
+            running.worker.send(
+                {
+                    **assignment.job.task,
+                    **assignment.more,
+                    "id": name,
+                    "tuning": assignment.tuning,
+                    "precision": self._precision,
+                    "device": spec.device,
+                    "output": str(self._output_path(name)),
+                }
+            )
+
+    def _output_path(self, name: str) -> Path:
+        return self._folder / f"{name}.out"

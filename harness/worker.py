@@ -1,0 +1,107 @@
+"""The process that runs one framework: `python -m harness.worker MODULE:ATTRIBUTE EVENT_FD`.
+
+Tasks are JSON lines on standard input (see `harness.tasks`), events JSON lines on the file descriptor given. The process
+ends after the task `finish`, and at once where its parent is gone: an input that closes without `finish` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from typing import Any
+
+from harness import tasks
+from harness.environment import peak_memory_mb
+from impls import registry
+from impls.protocol import Unsupported
+
+Task = dict[str, Any]
+
+
+class Events:
+    """The pipe to the parent."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._pipe = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Write one event as a line."""
+        self._pipe.write(json.dumps({"event": event, **fields}) + "\n")
+        self._pipe.flush()
+
+
+def _read_tasks(inbox: queue.Queue[Task]) -> None:
+    """Pass tasks on as they arrive; end the process where the parent is gone."""
+    for line in sys.stdin:
+        task = json.loads(line)
+        inbox.put(task)
+        if task["do"] == "finish":
+            return
+    os._exit(1)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: its type and the first line of its message that is not empty."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+
+
+def _perform(task: Task, runner: tasks.Runner, events: Events) -> None:
+    started = time.perf_counter()
+    try:
+        fields = runner.run(task)
+    except Unsupported as error:
+        events.send("failed", task=task["id"], kind="unsupported", message=str(error))
+    except (tasks.BadOutput, registry.NotLoadable) as error:
+        events.send("failed", task=task["id"], kind="bad-output", message=str(error))
+    except (Exception, SystemExit) as error:  # whatever a framework or a user's file raises is that worker's result
+        events.send("failed", task=task["id"], kind="exception", message=one_line(error))
+    else:
+        events.send("done", task=task["id"], seconds=time.perf_counter() - started, **fields)
+
+
+def main() -> None:
+    """Run tasks until told to finish."""
+    target, descriptor = sys.argv[1], int(sys.argv[2])
+    os.set_inheritable(descriptor, False)
+    events = Events(descriptor)
+    inbox: queue.Queue[Task] = queue.Queue()
+    threading.Thread(target=_read_tasks, args=(inbox,), daemon=True).start()
+    runner = tasks.Runner(target)
+    try:
+        runner.load()
+    except ImportError as error:
+        events.send("missing", reason=one_line(error))
+        return
+    except (Exception, SystemExit) as error:  # a broken installation or a user's file that raises on import
+        events.send("load-failed", reason=one_line(error))
+        return
+    events.send("ready")
+    while (task := inbox.get())["do"] != "finish":
+        _perform(task, runner, events)
+    events.send("finished", peak_memory_mb=peak_memory_mb())
+    # Frameworks' own threads and exit handlers can stall or crash an exit; the results are out already.
+    _flush_coverage()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _flush_coverage() -> None:
+    """Keep coverage's data where the tests measure it, since os._exit skips its exit handler."""
+    with contextlib.suppress(ImportError):
+        import coverage
+
+        current = coverage.Coverage.current()
+        if current is not None:
+            current.stop()
+            current.save()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Safetensors files of float32 arrays: streamed out tensor by tensor, memory-mapped in, hostile files refused.
+
+The format: eight bytes with the header's length, a JSON header naming each tensor's dtype, shape and byte range, and
+the tensors' little-endian bytes without holes between them. It is read here and not by the `safetensors` library
+because that copies every array, and its messages do not name the tensor at fault; that library reads what is written.
+
+Reference: github.com/huggingface/safetensors, README, section "Format".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LENGTH_BYTES = 8
+HEADER_LIMIT = 100_000_000  # bytes; the safetensors library's own limit
+FLOAT32_BYTES = 4
+
+Shape = tuple[int, ...]
+
+
+class WeightsError(ValueError):
+    """A weights file or a set of arrays that cannot be used; the message is one line for the user."""
+
+    exit_code = 2
+
+
+class TensorFile(NamedTuple):
+    """What a file holds: arrays mapped from the disk, read-only, and its string metadata."""
+
+    arrays: dict[str, NDArray[np.float32]]
+    metadata: dict[str, str]
+
+
+def write(
+    path: str | Path,
+    shapes: Mapping[str, Shape],
+    chunks: Iterable[NDArray[np.float32]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write a file whose tensors' values arrive as flat chunks, in the order of `shapes`.
+
+    The file appears under its name only when it is whole. Raises WeightsError where it cannot be written.
+    """
+    path = Path(path)
+    header = _header(shapes, metadata)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with temporary.open("wb") as file:
+            file.write(header)
+            for chunk in chunks:
+                file.write(np.ascontiguousarray(chunk, dtype="<f4").data)
+        temporary.replace(path)
+    except OSError as error:
+        raise WeightsError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _header(shapes: Mapping[str, Shape], metadata: Mapping[str, str]) -> bytes:
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name, shape in shapes.items():
+        end = offset + FLOAT32_BYTES * int(np.prod(shape, dtype=np.int64))
+        entries[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % LENGTH_BYTES)  # so that the tensors start on an eight-byte boundary
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text
+
+
+def read(path: str | Path) -> TensorFile:
+    """Map a file's tensors. Raises WeightsError for anything but a whole safetensors file of float32 tensors."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            header, start = _read_header(path, file, size)
+        metadata = _metadata(path, header.pop("__metadata__", {}))
+        places = {name: _place(path, name, entry) for name, entry in header.items()}
+        _check_layout(path, places, size - start)
+        data = np.memmap(path, dtype=np.uint8, mode="r", offset=start) if size > start else np.empty(0, np.uint8)
+    except OSError as error:
+        raise WeightsError(f"cannot read weights file {str(path)!r}: {error.strerror or error}") from error
+    arrays = {name: data[place.begin : place.end].view("<f4").reshape(place.shape) for name, place in places.items()}
+    return TensorFile(arrays, metadata)
+
+
+class _Place(NamedTuple):
+    shape: Shape
+    begin: int
+    end: int
+
+
+def _read_header(path: Path, file: IO[bytes], size: int) -> tuple[dict[str, Any], int]:
+    """The parsed header, and the offset at which the tensors start."""
+    length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+    start = LENGTH_BYTES + length
+    if size <= LENGTH_BYTES or length < 2:
+        raise WeightsError(f"{str(path)!r} is not a safetensors file: it has {size} bytes and no header")
+    if length > HEADER_LIMIT:
+        raise WeightsError(
+            f"{str(path)!r} is not a safetensors file: its header would have {length} bytes, over {HEADER_LIMIT}"
+        )
+    if start > size:
+        raise WeightsError(
+            f"{str(path)!r} is truncated or not a safetensors file: its header wants {start} bytes, it has {size}"
+        )
+    try:
+        header = json.loads(file.read(length))
+    except (ValueError, RecursionError):
+        raise WeightsError(f"{str(path)!r} is not a safetensors file: its header is not JSON") from None
+    if not isinstance(header, dict):
+        raise WeightsError(f"{str(path)!r} is not a safetensors file: its header is not a JSON object")
+    return header, start
+
+
+def _metadata(path: Path, found: Any) -> dict[str, str]:
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise WeightsError(f"{str(path)!r} is not a safetensors file: its __metadata__ is not a map of strings")
+    return found
+
+
+def _place(path: Path, name: str, entry: Any) -> _Place:
+    """One tensor's shape and byte range, checked against each other."""
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        whole = [*shape, begin, end]
+    except (TypeError, KeyError, ValueError):
+        raise WeightsError(f"{str(path)!r}: tensor {name!r} lacks a dtype, a shape or two data_offsets") from None
+    if dtype != "F32":
+        raise WeightsError(f"{str(path)!r}: tensor {name!r} has dtype {dtype!r}, expected 'F32' (float32)")
+    if not all(type(number) is int and number >= 0 for number in whole):
+        raise WeightsError(f"{str(path)!r}: tensor {name!r} has shape {shape!r} and offsets {[begin, end]!r}")
+    wanted = FLOAT32_BYTES
+    for side in shape:
+        wanted *= side
+    if end - begin != wanted:
+        raise WeightsError(
+            f"{str(path)!r}: tensor {name!r} of shape {shape} needs {wanted} bytes, it has {end - begin}"
+        )
+    return _Place(tuple(shape), begin, end)
+
+
+def _check_layout(path: Path, places: Mapping[str, _Place], available: int) -> None:
+    """Byte ranges follow each other from 0 to the file's end, as the format demands."""
+    expected = 0
+    for name, place in sorted(places.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if place.begin != expected:
+            raise WeightsError(f"{str(path)!r}: tensor {name!r} starts at byte {place.begin}, expected {expected}")
+        expected = place.end
+    if expected > available:
+        raise WeightsError(f"{str(path)!r} is truncated: its tensors need {expected} bytes, it has {available}")
+    if expected < available:
+        raise WeightsError(f"{str(path)!r} has {available - expected} bytes after its last tensor")
+
+
+def chunks_of(array: NDArray[np.float32], count: int = 1 << 20) -> Iterator[NDArray[np.float32]]:
+    """An array's values in C order, at most `count` at a time; a contiguous array is not copied."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    for start in range(0, flat.size, count):
+        yield flat[start : start + count]

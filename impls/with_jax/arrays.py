@@ -1,0 +1,90 @@
+"""Device and precision in JAX; canonical NumPy arrays to device arrays and back.
+
+JAX has no layout of its own; the canonical ones are used: [N, H, W, C], [h, w, in / groups, out] and [in, out].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from impls.protocol import Array, PrecisionName, Settings, Unsupported
+
+DTYPES: dict[PrecisionName, Any] = {
+    "float32": jnp.float32,
+    "tf32": jnp.float32,
+    "bfloat16": jnp.bfloat16,
+    "float16": jnp.float16,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """Where and in what type to compute."""
+
+    device: jax.Device
+    dtype: Any
+    tf32: bool
+
+    def enforce(self) -> None:
+        """Set JAX's process-wide default precision of products, which allows TF32 unless told otherwise.
+
+        It is part of every compiled function's key, so that a change compiles anew instead of being overlooked.
+
+        References:
+            https://docs.jax.dev/en/latest/_autosummary/jax.default_matmul_precision.html
+        """
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if self.tf32 else "highest")
+
+
+def find_device(name: str) -> jax.Device:
+    """The device called `cpu`, `cuda` or `cuda:1`. Raises Unsupported."""
+    known = {"cpu": jax.devices("cpu")[0], **{f"cuda:{index}": gpu for index, gpu in enumerate(_gpus())}}
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in known:
+        raise Unsupported(f"device {name!r} is not there: JAX {jax.__version__} found {', '.join(known)}")
+    return known[wanted]
+
+
+def _gpus() -> list[jax.Device]:
+    try:
+        return list(jax.devices("cuda"))
+    except RuntimeError:  # JAX's word for "no such backend"
+        return []
+
+
+def numerics_of(settings: Settings) -> Numerics:
+    """Device, type and TF32 for these settings. Raises Unsupported."""
+    device = find_device(settings.device)
+    tf32 = settings.precision == "tf32"
+    if tf32 and float(getattr(device, "compute_capability", "0")) < 8:
+        raise Unsupported(
+            f"tf32 needs an NVIDIA GPU of compute capability 8 or later; this device is {settings.device}"
+        )
+    return Numerics(device, DTYPES[settings.precision], tf32)
+
+
+def activation_in(array: Array, numerics: Numerics) -> jax.Array:
+    """[N, H, W, C] or [N, features], in the computation's type; on the CPU over the array's own memory where it can."""
+    # cast by NumPy: JAX would compile a cast for every shape
+    return jax.device_put(np.asarray(array, dtype=np.float32).astype(numerics.dtype, copy=False), numerics.device)
+
+
+def activation_out(array: jax.Array) -> Array:
+    """The array in float32, read-only, without a copy on the CPU."""
+    return np.asarray(array).astype(np.float32, copy=False)
+
+
+def parameter_in(array: Array, device: jax.Device) -> jax.Array:
+    """A float32 copy on the device, made before this returns: a transfer may still read the caller's memory."""
+    copy = jax.device_put(np.asarray(array, dtype=np.float32), device, may_alias=False)
+    return jax.block_until_ready(copy)
+
+
+def parameter_out(array: jax.Array) -> Array:
+    """The array in float32, read-only, without a copy on the CPU: the caller must own the array."""
+    return activation_out(array)

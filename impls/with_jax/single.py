@@ -1,0 +1,86 @@
+"""One layer at a time, NumPy in and out: the operators a parity check drives directly."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import replace
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.protocol import Array, Vjp
+from impls.spec import Layer
+from impls.with_jax.arrays import Numerics, activation_in, activation_out, parameter_out
+from impls.with_jax.operators import OperatorTable, Tensor, apply_layer, cross_entropy
+
+
+class SingleLayers:
+    """`impls.protocol.Operators` for JAX, compiled once for each layer and shape."""
+
+    def __init__(self, numerics: Numerics, table: OperatorTable) -> None:
+        self._numerics = numerics
+        self._table = table
+
+    def forward(self, layer: Layer, x: Array, parameters: Mapping[str, Array], mask: Array | None = None) -> Array:
+        """One layer's output, [N, ...]."""
+        self._numerics.enforce()
+        inputs = self._activation(x)
+        y = _forward(_nameless(layer), self._table, inputs, self._parameters(parameters), self._mask(mask))
+        found = activation_out(y)
+        return found.copy() if np.may_share_memory(found, x) else found  # an identity hands its input on
+
+    def vjp(
+        self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None
+    ) -> Vjp:
+        """The layer's vector-Jacobian product at x, by jax.vjp."""
+        self._numerics.enforce()
+        inputs, tensors, upstream = self._activation(x), self._parameters(parameters), self._activation(dy)
+        dx, gradients = _vjp(_nameless(layer), self._table, inputs, tensors, upstream, self._mask(mask))
+        return Vjp(activation_out(dx), {name: parameter_out(gradient) for name, gradient in gradients.items()})
+
+    def cross_entropy(self, logits: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
+        """Mean softmax cross-entropy, and its gradient with respect to the logits [N, classes]."""
+        self._numerics.enforce()
+        loss, gradient = _loss_and_gradient(self._activation(logits), np.asarray(labels, dtype=np.int32))
+        return float(loss), activation_out(gradient)
+
+    def _activation(self, x: Array) -> Tensor:
+        return activation_in(x, self._numerics)
+
+    def _mask(self, mask: Array | None) -> Tensor | None:
+        return None if mask is None else self._activation(mask)
+
+    def _parameters(self, parameters: Mapping[str, Array]) -> dict[str, Tensor]:
+        device = self._numerics.device
+        return {name: jax.device_put(np.asarray(array, np.float32), device) for name, array in parameters.items()}
+
+
+def _nameless(layer: Layer) -> Layer:
+    """Layers that differ in name alone share what was compiled."""
+    return replace(layer, name="", source="")
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _forward(
+    layer: Layer, table: OperatorTable, x: Tensor, parameters: Mapping[str, Tensor], mask: Tensor | None
+) -> Tensor:
+    return apply_layer(layer, x, parameters, mask, table)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _vjp(
+    layer: Layer,
+    table: OperatorTable,
+    x: Tensor,
+    parameters: Mapping[str, Tensor],
+    dy: Tensor,
+    mask: Tensor | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    _, pull_back = jax.vjp(lambda x, parameters: apply_layer(layer, x, parameters, mask, table), x, parameters)
+    dx, gradients = pull_back(dy)
+    return dx, dict(gradients)
+
+
+_loss_and_gradient = jax.jit(jax.value_and_grad(cross_entropy))

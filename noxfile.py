@@ -1,0 +1,57 @@
+"""What the project checks, each in a virtual environment of its own: `nox -s tests`, `nox -l` for the list."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests"]
+
+FRAMEWORKS = ("torch", "tensorflow", "jax")
+
+
+def install(session: nox.Session, extras: str) -> None:
+    """Install the project with these extras, at the pinned versions."""
+    session.install("-c", "constraints.txt", "-e", f".[{extras}]")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite with all three frameworks, and the coverage of our lines. A missing framework fails."""
+    install(session, "cpu,test")
+    session.run(
+        "pytest", "--cov", "--cov-report=term", *session.posargs, env={"ALEXBENCH_REQUIRE_ALL": "1", "COLUMNS": "120"}
+    )
+
+
+@nox.session
+@nox.parametrize("framework", FRAMEWORKS, ids=FRAMEWORKS)
+def tests_alone(session: nox.Session, framework: str) -> None:
+    """One framework alone: what its extra forgets to name is found here."""
+    install(session, f"{framework},test")
+    session.run("pytest", "--only-framework", framework, *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff: rules and format."""
+    session.install("-c", "constraints.txt", "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict, without any framework installed."""
+    install(session, "lint")
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """How long our own parts take, kept as JSON under .benchmarks and compared with the last run."""
+    install(session, "test")
+    compare = ["--benchmark-enable", "--benchmark-only", "--benchmark-autosave", "--benchmark-compare"]
+    session.run("pytest", "tests/bench", *compare, *session.posargs)

@@ -1,0 +1,170 @@
+"""What the rows of a parity run amount to: a line per level and framework, the failures, one sentence. No rendering."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+
+# From worst to best: the worst verdict among a group's rows is the group's.
+VERDICTS = ("error", "fail", "vacuous", "not-observed", "pass")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One level in one framework, `stock` and `tuned` together."""
+
+    level: str
+    framework: str
+    checks: int
+    gauge_ratio: float | None  # the worst one; NaN is worse than any number; None where no row has one
+    baseline_ratio: float | None
+    verdict: str
+    tunings: tuple[str, ...]  # those the verdict comes from, empty where it comes from all
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict, and the tuning where only one of them is to blame."""
+        return f"{self.verdict} ({', '.join(self.tunings)})" if self.tunings else self.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong in one level of one framework and tuning, told by the first row at fault."""
+
+    level: str
+    framework: str
+    tuning: str
+    verdict: str  # fail or error
+    layer: str
+    reason: str
+    cause: str
+    rows: int  # how many rows of this group are at fault
+
+    @property
+    def name(self) -> str:
+        """`torch/tuned`, or the framework alone where no tuning was at work."""
+        return f"{self.framework}/{self.tuning}" if self.tuning else self.framework
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A parity run in short."""
+
+    lines: tuple[Line, ...]
+    failures: tuple[Failure, ...]
+    counts: dict[str, int]  # verdict -> rows
+    sentence: str
+
+
+def digest(rows: Sequence[Row]) -> Digest:
+    """Sum up rows of the `parity` table, in the order in which they were measured."""
+    counts = Counter(text(row, "verdict") for row in rows)
+    failures = _failures(rows)
+    return Digest(
+        lines=tuple(_line(key[0], key[1], group) for key, group in _groups(rows, "level", "framework").items()),
+        failures=failures,
+        counts={verdict: counts[verdict] for verdict in VERDICTS},
+        sentence=_sentence(rows, counts, failures),
+    )
+
+
+def text(row: Row, name: str) -> str:
+    """A row's value as text, empty where it is missing."""
+    value = row.get(name)
+    return "" if value is None else str(value)
+
+
+def where(row: Row) -> str:
+    """The layer a row speaks of, else its tensor, else its case."""
+    return text(row, "layer") or text(row, "tensor") or text(row, "case")
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 check`, `2 checks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Three significant digits; a dash where there is nothing to tell."""
+    return "-" if ratio is None else f"{ratio:.3g}"
+
+
+def worst(values: Sequence[float | None]) -> float | None:
+    """The largest, NaN counting as larger than anything; None where nothing was measured."""
+    numbers = [value for value in values if value is not None]
+    if any(math.isnan(value) for value in numbers):
+        return math.nan
+    return max(numbers, default=None)
+
+
+def _groups(rows: Sequence[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(text(row, name) for name in names), []).append(row)
+    first = {level: place for place, level in reversed(list(enumerate(key[0] for key in groups)))}
+    return dict(sorted(groups.items(), key=lambda item: first[item[0][0]]))  # levels together, workers interleave them
+
+
+def _line(level: str, framework: str, rows: Sequence[Row]) -> Line:
+    verdict = min((text(row, "verdict") for row in rows), key=_severity)
+    guilty = {text(row, "tuning") for row in rows if text(row, "verdict") == verdict}
+    everyone = {text(row, "tuning") for row in rows}
+    return Line(
+        level=level,
+        framework=framework,
+        checks=len(rows),
+        gauge_ratio=worst([row.get("gauge_ratio") for row in rows]),
+        baseline_ratio=worst([row.get("baseline_ratio") for row in rows]),
+        verdict=verdict,
+        tunings=() if guilty == everyone else tuple(sorted(name or "untuned" for name in guilty)),
+    )
+
+
+def _severity(verdict: str) -> int:
+    return VERDICTS.index(verdict) if verdict in VERDICTS else -1  # a verdict nobody knows is no pass
+
+
+def _failures(rows: Sequence[Row]) -> tuple[Failure, ...]:
+    found = []
+    for key, group in _groups(rows, "level", "framework", "tuning").items():
+        bad = [row for row in group if _severity(text(row, "verdict")) <= _severity("fail")]
+        if bad:
+            # Where the cause is known it stands on the row at fault; the rows after it fail in its wake.
+            first = max(bad, key=lambda row: (text(row, "cause") != "", text(row, "verdict") == "fail"))
+            level, framework, tuning = key
+            told = (text(first, "verdict"), where(first), text(first, "reason"), text(first, "cause"))
+            found.append(Failure(level, framework, tuning, *told, len(bad)))
+    return tuple(found)
+
+
+def _sentence(rows: Sequence[Row], counts: Mapping[str, int], failures: Sequence[Failure]) -> str:
+    if not rows:
+        return "Nothing was compared."
+    failed = [failure for failure in failures if failure.verdict == "fail"]
+    if failed:
+        first = failed[0]
+        at = f"{first.layer} ({first.level}, {first.name})" if first.layer else f"{first.level} ({first.name})"
+        return f"Not equal: {counts['fail']} of {plural(len(rows), 'check')} failed, first at {at}."
+    if failures or counts["vacuous"] or not counts["pass"]:
+        return f"Not proved: {_shortfall(counts)}; {counts['pass']} of {plural(len(rows), 'check')} passed."
+    names = _enumerate(list(dict.fromkeys(text(row, "framework") for row in rows)))
+    if counts["not-observed"]:
+        held = plural(counts["pass"], "check")
+        return f"Equal where observed: {held} passed in {names}; {counts['not-observed']} had nothing to compare."
+    return f"Equal: {'all ' if len(rows) > 1 else ''}{plural(len(rows), 'check')} passed in {names}."
+
+
+def _shortfall(counts: Mapping[str, int]) -> str:
+    said = {"error": "ended in an error", "vacuous": "vacuous", "not-observed": "not observed"}
+    parts = [f"{counts[verdict]} {words}" for verdict, words in said.items() if counts[verdict]]
+    unknown = sum(number for verdict, number in counts.items() if verdict not in VERDICTS)
+    return ", ".join([*parts, *([f"{unknown} of an unknown verdict"] if unknown else [])])
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

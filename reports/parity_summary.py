@@ -1,0 +1,141 @@
+"""A parity run on the terminal in ten seconds, and the same as Markdown for `report.md`.
+
+Texts that come from outside (reasons, layer names) are printed as they are: never as rich's markup or as Markdown's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from reports import export_markdown, self_test
+from reports.parity_digest import Digest, Failure, Line, Row, digest, plural, ratio_text, text, where
+
+STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "vacuous": "yellow", "not-observed": "yellow"}
+MOST_FAILURES = 8  # on the terminal, where the summary has ten seconds; report.md has all of them
+MOST_LINES = 4  # of a reason on the terminal: the end of a crashed worker's stderr can be long
+MOST_ROWS = 50  # of rows that did not pass, in report.md; the tables have all of them
+
+HEADER = ("level", "framework", "checks", "error / gauge", "error / float32", "verdict")
+
+
+def show(rows: Sequence[Row], console: Console | None = None) -> None:
+    """Print the summary. Without a terminal it is plain text, 80 columns wide."""
+    (console or Console()).print(summary(rows), highlight=False)
+
+
+def summary(rows: Sequence[Row]) -> RenderableType:
+    """The lines, the failures, the counts of what proves nothing, and the verdict as the last line."""
+    found = digest(rows)
+    parts: list[RenderableType] = [_lines(found.lines)] if found.lines else []
+    parts += [part for failure in found.failures[:MOST_FAILURES] for part in _failure(failure)]
+    if len(found.failures) > MOST_FAILURES:
+        parts += [Text(), Text(f"{plural(len(found.failures) - MOST_FAILURES, 'more failure')} in report.md")]
+    shortfall = _shortfall(found)
+    if shortfall:
+        parts += [Text(), Text(shortfall, style="yellow")]
+    style = "bold green" if found.sentence.startswith("Equal") else "bold red"
+    return Group(*parts, Text(), Text(found.sentence, style=style))
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    ratios = (ratio_text(line.gauge_ratio), ratio_text(line.baseline_ratio))
+    return (line.level, line.framework, str(line.checks), *ratios, line.verdict_text)
+
+
+def _lines(lines: Sequence[Line]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in HEADER:
+        table.add_column(Text(name), justify="right" if name in HEADER[2:5] else "left", overflow="fold")
+    shown = ""
+    for line in lines:
+        cells = [Text(cell) for cell in _cells(line)]
+        if line.level == shown:
+            cells[0] = Text()  # said once per level: the eye finds the blocks
+        cells[-1].stylize(STYLES.get(line.verdict, "bold red"))
+        table.add_row(*cells)
+        shown = line.level
+    return table
+
+
+def _failure(failure: Failure) -> list[RenderableType]:
+    others = f" and {plural(failure.rows - 1, 'more check')}" if failure.rows > 1 else ""
+    title = Text.assemble((failure.verdict, STYLES.get(failure.verdict, "bold red")), f"  {_place(failure)}{others}")
+    said = ["\n".join((failure.reason or "no reason given").splitlines()[:MOST_LINES])]
+    if failure.cause:
+        said.append(f"likely cause: {failure.cause}")
+    return [Text(), title, *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in said)]
+
+
+def _place(failure: Failure) -> str:
+    return "  ".join(filter(None, [failure.level, failure.name, failure.layer]))
+
+
+def _shortfall(found: Digest) -> str:
+    said = {"vacuous": "vacuous (proving nothing)", "not-observed": "not observed", "error": "error"}
+    parts = [f"{found.counts[verdict]} {words}" for verdict, words in said.items() if found.counts[verdict]]
+    return f"Also {', '.join(parts)}." if parts else ""
+
+
+def markdown(rows: Sequence[Row], run: Mapping[str, Any], picture: str = "", self_test_rows: Sequence[Row] = ()) -> str:
+    """The report of a run. `run` is what `run.json` holds; `picture` a file beside the report, empty for none."""
+    found = digest(rows)
+    sections = [f"# alexbench {run.get('command', 'parity')}"]
+    if rows or not self_test_rows:
+        sections.append(f"**{found.sentence}**")
+    if run.get("status") not in (None, "complete"):
+        sections.append(f"The run was not finished (status `{run['status']}`): what it measured until then is below.")
+    if found.lines:
+        sections += ["## Levels", export_markdown.table(HEADER, [_cells(line) for line in found.lines])]
+        sections += [_shortfall(found)]
+    if found.failures:
+        sections += ["## Failures, first layer at fault", _failure_table(found.failures)]
+    if any(count for verdict, count in found.counts.items() if verdict != "pass"):
+        sections += ["## Checks that did not pass", _not_passed(rows)]
+    if picture:
+        alt = "Error against float64 after each layer, for each framework, with the rounding gauge"
+        sections += ["## Error against float64, layer by layer", f"![{alt}]({picture})"]
+    if self_test_rows:
+        sections += ["## Self-test: planted faults", self_test.markdown(self_test_rows)]
+    sections += ["## The run", _facts(run)]
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def _failure_table(failures: Sequence[Failure]) -> str:
+    header = ("level", "framework", "layer", "checks", "reason", "likely cause")
+    cells = [
+        (failure.level, failure.name, failure.layer, str(failure.rows), failure.reason, failure.cause)
+        for failure in failures
+    ]
+    return export_markdown.table(header, cells)
+
+
+def _not_passed(rows: Sequence[Row]) -> str:
+    bad = [row for row in rows if row.get("verdict") != "pass"]
+    header = ("level", "case", "tensor", "layer", "framework", "tuning", "verdict", "reason")
+    cells = [[where(row) if name == "layer" else text(row, name) for name in header] for row in bad[:MOST_ROWS]]
+    table = export_markdown.table(header, cells)
+    left = len(bad) - MOST_ROWS
+    return f"{table}\n\n{plural(left, 'more row')} in `parity.csv`." if left > 0 else table
+
+
+def _facts(run: Mapping[str, Any]) -> str:
+    shown = ("status", "started", "finished", "arguments", "timings", "environment")
+    cells = [pair for name in shown if name in run for pair in _flat(name, run[name])]
+    cells += [("failure", str(failure)) for failure in run.get("failures") or ()]
+    parts = [f"Signature: `{run['signature']}`" if run.get("signature") else ""]
+    parts.append(export_markdown.table(("fact", "value"), cells) if cells else "")
+    return "\n\n".join(filter(None, parts))
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
+    if isinstance(value, list | tuple):
+        value = ", ".join(str(item) for item in value)
+    return [] if value in (None, "") else [(name, str(value))]

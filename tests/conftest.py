@@ -1,0 +1,51 @@
+"""Which frameworks a test needs, and what happens where one is missing.
+
+A test says so with the marker `needs("torch")` or by a parameter called `framework`. Where a framework is missing the
+test is skipped; with ALEXBENCH_REQUIRE_ALL set it fails, so that a suite that runs nothing cannot pass.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from impls import registry
+
+REQUIRE_ALL = os.environ.get("ALEXBENCH_REQUIRE_ALL", "0") not in ("", "0")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--only-framework",
+        choices=list(registry.BUILT_IN),
+        help="run the tests that need this framework and no other; fail where it is missing",
+    )
+
+
+def needed_frameworks(item: pytest.Item) -> set[str]:
+    """Built-in frameworks a test needs, from its markers and its `framework` parameter."""
+    names = {name for marker in item.iter_markers("needs") for name in marker.args}
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if parameters.get("framework") in registry.BUILT_IN:
+        names.add(parameters["framework"])
+    return names
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    only = config.getoption("--only-framework")
+    if only is None:
+        return
+    kept = [item for item in items if needed_frameworks(item) == {only}]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    required = REQUIRE_ALL or item.config.getoption("--only-framework") is not None
+    for framework in sorted(needed_frameworks(item)):
+        missing = registry.missing_modules(framework)
+        if missing and required:
+            pytest.fail(f"{framework} is required here and {', '.join(missing)} is not installed", pytrace=False)
+        if missing:
+            pytest.skip(f"{framework}: {', '.join(missing)} not installed")

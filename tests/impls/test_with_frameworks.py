@@ -1,0 +1,59 @@
+"""Each framework keeps the contract of `impls.protocol`, in a process of its own (see framework_contract.py)."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from impls import registry
+from impls.protocol import TUNINGS, Tuning
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CHECKS = (
+    "operators_agree_with_their_formulas",
+    "vjps_agree_with_finite_differences",
+    "kinks_follow_the_conventions",
+    "cross_entropy_agrees_with_its_formula",
+    "activations_cover_every_layer",
+    "gradients_agree_with_finite_differences",
+    "training_is_the_papers_update",
+    "weights_are_a_copy_of_its_own",
+    "reduced_precision_is_near_or_refused",
+    "what_is_missing_is_unsupported",
+    "it_describes_itself",
+)
+
+
+@functools.cache
+def outcomes(framework: str) -> dict[tuple[str, str], str | None]:
+    """(check, tuning) -> None where it held, else the traceback; one process for all of a framework's checks."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, str(HERE / "framework_contract.py"), framework]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"check"')]
+    assert done.returncode == 0, f"{framework} exited with {done.returncode}\n{done.stderr[-4000:]}"
+    return {(line["check"], line["tuning"]): line["error"] for line in lines}
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("framework", registry.BUILT_IN)
+def test_a_framework_keeps_the_contract(framework: str, check: str, tuning: Tuning) -> None:
+    missing = registry.missing_modules(framework)
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed")
+    error = outcomes(framework)[check, tuning]
+    assert error is None, error
+
+
+@pytest.mark.parametrize("framework", registry.BUILT_IN)
+def test_no_check_of_the_contract_is_left_out(framework: str) -> None:
+    if not registry.missing_modules(framework):
+        assert set(outcomes(framework)) == {(check, tuning) for check in CHECKS for tuning in TUNINGS}
