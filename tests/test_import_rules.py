@@ -1,4 +1,4 @@
-"""Who may import whom, read from the source of every file; and what `alexbench --help` loads, seen in a real process."""
+"""Who may import whom, read from every file's source; and what `alexbench --help` loads, seen in a real process."""
 
 from __future__ import annotations
 

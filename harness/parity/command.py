@@ -40,10 +40,10 @@ def run(options: ParityOptions) -> int:
     specs = material.workers(options)
     facts = {"layers": [layer.name for layer in network.layers]}
     folder = RunFolder.create("parity", material.arguments(options), options.out, facts=facts)
-    return in_folder(folder, lambda: _measured(options, network, specs, folder), "parity")
+    return in_folder(folder, lambda: _measured(options, network, specs, folder))
 
 
-def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dict[str, float]]], kind: str) -> int:
+def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dict[str, float]]]) -> int:
     """Run `measure`, and whatever happens close the folder with what was kept and show it."""
     previous = signal.signal(signal.SIGTERM, _terminated)
     try:

@@ -97,19 +97,19 @@ def _limits(expected: Expected, precision: Precision) -> Any:
 
 def _add_block(errors: Errors, found: Array, reference: Array, limit: Array | None, precision: Precision) -> None:
     difference = np.abs(found - reference)
-    total = float(np.vdot(difference, difference).real)
+    total = sum_of_squares(difference)
     if not math.isfinite(total):
         keep = np.isfinite(found) & np.isfinite(reference)
         same = (np.isnan(found) & np.isnan(reference)) | (found == reference)
         errors.mismatched_nonfinite += int(np.sum(~keep & ~same))
         difference, reference = difference[keep], reference[keep]
         limit = limit[keep] if limit is not None else None
-        total = float(np.vdot(difference, difference).real)
+        total = sum_of_squares(difference)
     if not difference.size:
         return
     errors.finite += difference.size
     errors.sum_squares += total
-    errors.reference_squares += float(np.vdot(reference, reference).real)
+    errors.reference_squares += sum_of_squares(reference)
     errors.zeros += int(difference.size - np.count_nonzero(reference))
     errors.max_abs_error = max(errors.max_abs_error, float(difference.max()))
     errors.max_ulp = max(errors.max_ulp, _largest_ulp(difference, reference, precision))
@@ -121,10 +121,14 @@ def _largest_ulp(difference: Array, reference: Array, precision: Precision) -> f
     """The largest error in units in the last place of the precision, over the elements whose reference is not zero."""
     exponent = reference.astype(np.float32).view(np.uint32) & np.uint32(0x7F800000)
     ulp = exponent.view(np.float32) * np.float32(2 * precision.unit)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = difference / ulp
-    ratio[ulp == 0] = 0
+    ratio = np.divide(difference.astype(np.float32), ulp, out=np.zeros(ulp.shape, np.float32), where=ulp > 0)
     return float(ratio.max())
+
+
+def sum_of_squares(x: Array) -> float:
+    """In float64. Not by BLAS, whose threads cost more than a block of this size takes."""
+    flat = x.reshape(-1).astype(np.float64, copy=False)
+    return float(np.einsum("i,i->", flat, flat))
 
 
 def rms_difference(a: Tensor, b: Tensor) -> float:
@@ -132,10 +136,10 @@ def rms_difference(a: Tensor, b: Tensor) -> float:
     total, count = 0.0, 0
     for (_, left), (_, right) in zip(blocks(a, BLOCK), blocks(b, BLOCK), strict=True):
         difference = left.astype(np.float64) - right
-        squares = float(np.vdot(difference, difference).real)
+        squares = sum_of_squares(difference)
         if not math.isfinite(squares):
             difference = difference[np.isfinite(difference)]
-            squares = float(np.vdot(difference, difference).real)
+            squares = sum_of_squares(difference)
         total, count = total + squares, count + difference.size
     return math.sqrt(total / max(1, count))
 
@@ -147,7 +151,7 @@ def rms(x: Tensor) -> float:
     total, count = 0.0, 0
     for _, block in blocks(x, BLOCK):
         finite = block[np.isfinite(block)]
-        total, count = total + float(np.vdot(finite, finite).real), count + finite.size
+        total, count = total + sum_of_squares(finite), count + finite.size
     return math.sqrt(total / max(1, count))
 
 

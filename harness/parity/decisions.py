@@ -59,7 +59,12 @@ def turned(
     for layer in network.layers:
         if isinstance(layer, ReLU | MaxPool) and layer.name in upstream and layer.name in found:
             margin = sigma.get(name_before)
-            row = _turned_in(layer, x_found, x_reference, found[layer.name], margin, upstream[layer.name])
+            fits = x_found.shape == x_reference.shape and found[layer.name].shape == reference[layer.name].shape
+            if fits:
+                row = _turned_in(layer, x_found, x_reference, found[layer.name], margin, upstream[layer.name])
+            else:
+                size = int(reference[layer.name].size)
+                row = Turned(layer.name, size, size, 0.0)
             if row.count:
                 result.append(row)
         x_found, x_reference, name_before = found.get(layer.name, x_found), reference[layer.name], layer.name

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.parity.cases import Case, LossCase
-from harness.parity.compare import Expected, rms, rms_difference
+from harness.parity.compare import SIGMAS, Expected, rms, rms_difference
 from impls.oracle import gauges, network, operators, propagation, sgd
 from impls.oracle.network import GradientResult
 from impls.oracle.product import Tensor
@@ -124,11 +123,16 @@ class Gradient:
 
 
 def gradient(net: Network, weights: Mapping[str, Array], batch: Batch, precision: Precision) -> Gradient:
-    """Loss and gradients. The floor is the predicted relative error of the pass, there and back."""
+    """Loss and gradients.
+
+    The errors of a gradient's elements are not independent: an error of one logit moves all of them. So its rms is one
+    draw, not an average, NumPy's as well as a framework's, and the floor is such that a result may lie SIGMAS predicted
+    deviations out, as in the forward pass. Predicted is the largest relative error of any activation.
+    """
     result = network.gradients(net, weights, batch)
     sigma = propagation.deviations(net, weights, batch.images, result.activations, precision, batch.masks)
     low = network.gradients(net, weights, batch, dtype=np.float32, precision=precision)
-    relative = math.sqrt(2) * max(rms(sigma[name]) / (rms(value) or 1.0) for name, value in result.activations.items())
+    relative = SIGMAS / 2 * max(rms(sigma[name]) / (rms(value) or 1.0) for name, value in result.activations.items())
     expected = {
         name: Expected(value, baseline_rms=rms_difference(low.gradients[name], value), floor_rms=relative * rms(value))
         for name, value in result.gradients.items()
@@ -137,7 +141,7 @@ def gradient(net: Network, weights: Mapping[str, Array], batch: Batch, precision
     expected["loss"] = Expected(
         loss,
         baseline_rms=abs(low.loss - result.loss),
-        floor_rms=rms(sigma[net.logits]) + abs(result.loss) * 2.0**-24,
+        floor_rms=SIGMAS / 2 * rms(sigma[net.logits]) + abs(result.loss) * 2.0**-24,
         may_be_zero=True,
     )
     return Gradient(net, batch, result, sigma, expected)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.protocol import Array, Vjp
-from impls.spec import Layer
+from impls.spec import LRN, Conv, Layer, SpatialNorm
 from impls.with_jax.arrays import Numerics, activation_in, activation_out, parameter_out
-from impls.with_jax.operators import OperatorTable, Tensor, apply_layer, cross_entropy
+from impls.with_jax.operators import TABLES, OperatorTable, Tensor, apply_layer, cross_entropy
 
 
 class SingleLayers:
@@ -27,7 +27,7 @@ class SingleLayers:
         """One layer's output, [N, ...]."""
         self._numerics.enforce()
         inputs = self._activation(x)
-        y = _forward(_nameless(layer), self._table, inputs, self._parameters(parameters), self._mask(mask))
+        y = _forward(*self._key(layer), inputs, self._parameters(parameters), self._mask(mask))
         found = activation_out(y)
         return found.copy() if np.may_share_memory(found, x) else found  # an identity hands its input on
 
@@ -37,7 +37,7 @@ class SingleLayers:
         """The layer's vector-Jacobian product at x, by jax.vjp."""
         self._numerics.enforce()
         inputs, tensors, upstream = self._activation(x), self._parameters(parameters), self._activation(dy)
-        dx, gradients = _vjp(_nameless(layer), self._table, inputs, tensors, upstream, self._mask(mask))
+        dx, gradients = _vjp(*self._key(layer), inputs, tensors, upstream, self._mask(mask))
         return Vjp(activation_out(dx), {name: parameter_out(gradient) for name, gradient in gradients.items()})
 
     def cross_entropy(self, logits: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
@@ -45,6 +45,11 @@ class SingleLayers:
         self._numerics.enforce()
         loss, gradient = _loss_and_gradient(self._activation(logits), np.asarray(labels, dtype=np.int32))
         return float(loss), activation_out(gradient)
+
+    def _key(self, layer: Layer) -> tuple[Layer, OperatorTable]:
+        """Layers that differ in name alone share what was compiled, and so do the tunings where they agree."""
+        differs = isinstance(layer, LRN | SpatialNorm) or (isinstance(layer, Conv) and layer.groups > 1)
+        return replace(layer, name="", source=""), self._table if differs else TABLES["stock"]
 
     def _activation(self, x: Array) -> Tensor:
         return activation_in(x, self._numerics)
@@ -55,11 +60,6 @@ class SingleLayers:
     def _parameters(self, parameters: Mapping[str, Array]) -> dict[str, Tensor]:
         device = self._numerics.device
         return {name: jax.device_put(np.asarray(array, np.float32), device) for name, array in parameters.items()}
-
-
-def _nameless(layer: Layer) -> Layer:
-    """Layers that differ in name alone share what was compiled."""
-    return replace(layer, name="", source="")
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

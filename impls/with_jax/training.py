@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from impls.derive import parameter_shapes
 from impls.protocol import Array, Arrays, Batch, UpdateRule
 from impls.spec import Network
 from impls.with_jax.arrays import Numerics, activation_in, activation_out, parameter_out
@@ -30,7 +31,7 @@ class JaxImplementation:
         self._layers = network.layers
         self._graph, state = nnx.split(FlaxNetwork(network, weights, numerics, table))
         by_name = nnx.to_pure_dict(state)["tensors"]
-        self._tensors: Tensors = {name: by_name[name] for name in weights if name in by_name}
+        self._tensors: Tensors = {name: by_name[name] for name in parameter_shapes(network)}
 
     def activations(self, images: Array, masks: Mapping[str, Array] | None = None) -> Arrays:
         """Every layer's output by layer name, canonical layouts."""
@@ -52,9 +53,10 @@ class JaxImplementation:
         for batch, rule in steps:
             self._numerics.enforce()
             # an array, since a static number would be compiled in
-            rates = np.array((rule.learning_rate, rule.momentum, rule.weight_decay), np.float32)
+            bias_decay = rule.weight_decay if rule.decay_biases else 0.0
+            rates = np.array((rule.learning_rate, rule.momentum, rule.weight_decay, bias_decay), np.float32)
             loss, self._tensors, velocity = _step(
-                self._graph, rule.decay_biases, self._tensors, velocity, rates, *self._batch_in(batch)
+                self._graph, self._tensors, velocity, rates, *self._batch_in(batch)
             )
             yield float(loss)
 
@@ -88,10 +90,9 @@ def _loss_and_gradients(
     return jax.value_and_grad(loss)(tensors)  # type: ignore[no-any-return]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=(1, 2))
 def _step(
     graph: Any,
-    decay_biases: bool,
     tensors: Tensors,
     velocity: Tensors,
     rates: Tensor,
@@ -100,25 +101,23 @@ def _step(
     masks: Mapping[str, Tensor],
 ) -> tuple[Tensor, Tensors, Tensors]:
     loss, gradients = _loss_and_gradients(graph, tensors, images, labels, masks)
-    return loss, *update(tensors, velocity, gradients, rates, decay_biases)
+    return loss, *update(tensors, velocity, gradients, rates)
 
 
 def update(
-    tensors: Tensors, velocity: Tensors, gradients: Tensors, rates: Tensor, decay_biases: bool
+    tensors: Tensors, velocity: Tensors, gradients: Tensors, rates: Tensor
 ) -> tuple[Tensors, Tensors]:
     """v <- momentum v - rate (gradient + decay w); w <- w + v. Optax keeps the rate outside v.
 
-    `rates` [3] holds learning rate, momentum and weight decay.
+    `rates` [4] holds the learning rate, the momentum and the decay of weights and of biases.
 
     References:
         paper, section 5
     """
-    learning_rate, momentum, weight_decay = rates
+    learning_rate, momentum, weight_decay, bias_decay = rates
     moved, kept = {}, {}
     for name, tensor in tensors.items():
-        gradient = gradients[name]
-        if decay_biases or not name.endswith("/bias"):
-            gradient = gradient + weight_decay * tensor
-        kept[name] = momentum * velocity[name] - learning_rate * gradient
+        decay = bias_decay if name.endswith("/bias") else weight_decay
+        kept[name] = momentum * velocity[name] - learning_rate * (gradients[name] + decay * tensor)
         moved[name] = tensor + kept[name]
     return moved, kept

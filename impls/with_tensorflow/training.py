@@ -49,8 +49,9 @@ class TensorFlowImplementation:
         for batch, rule in steps:
             self._numerics.enforce()
             # tensors, since a new Python number would mean a new trace
-            rates = tf.constant((rule.learning_rate, rule.momentum, rule.weight_decay), tf.float32)
-            yield float(self._step(*self._batch_in(batch), velocity, rates, rule.decay_biases))
+            bias_decay = rule.weight_decay if rule.decay_biases else 0.0
+            rates = tf.constant((rule.learning_rate, rule.momentum, rule.weight_decay, bias_decay), tf.float32)
+            yield float(self._step(*self._batch_in(batch), velocity, rates))
 
     def weights(self) -> Arrays:
         """A copy of the present weights, canonical names and layouts, float32."""
@@ -93,11 +94,10 @@ def _step(
     masks: Mapping[str, Tensor],
     velocity: Sequence[tf.Variable],
     rates: Tensor,
-    decay_biases: bool,
 ) -> Tensor:
     loss, gradients = _loss_and_gradients(module, device, images, labels, masks)
     with tf.device(device):
-        update(module.tensors, velocity, gradients, rates, decay_biases)
+        update(module.tensors, velocity, gradients, rates)
     return loss
 
 
@@ -106,18 +106,17 @@ def update(
     velocity: Sequence[tf.Variable],
     gradients: Sequence[Tensor],
     rates: Tensor,
-    decay_biases: bool,
 ) -> None:
     """v <- momentum v - rate (gradient + decay w); w <- w + v, by the operator that has the rate inside v.
 
-    `rates` [3] holds learning rate, momentum and weight decay.
+    `rates` [4] holds the learning rate, the momentum and the decay of weights and of biases.
 
     References:
         paper, section 5; tf.raw_ops.ResourceApplyKerasMomentum (ApplyMomentum keeps the rate outside v)
     """
-    learning_rate, momentum, weight_decay = tf.unstack(rates)
+    learning_rate, momentum, weight_decay, bias_decay = tf.unstack(rates)
     for (name, tensor), v, gradient in zip(tensors.items(), velocity, gradients, strict=True):
-        decayed = gradient + weight_decay * tensor if decay_biases or not name.endswith("/bias") else gradient
+        decay = bias_decay if name.endswith("/bias") else weight_decay
         tf.raw_ops.ResourceApplyKerasMomentum(
-            var=tensor.handle, accum=v.handle, lr=learning_rate, grad=decayed, momentum=momentum
+            var=tensor.handle, accum=v.handle, lr=learning_rate, grad=gradient + decay * tensor, momentum=momentum
         )
