@@ -10,7 +10,6 @@ import os
 import platform
 import resource
 import subprocess
-import sys
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -120,9 +119,14 @@ def available_memory_gb() -> float | None:
 
 
 def peak_memory_mb() -> float:
-    """The largest resident set of this process so far, in MiB (Linux counts KiB, macOS bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
+    """The largest resident set of this process so far, in MiB.
+
+    Linux counts it per program image in /proc; its ru_maxrss would still hold that of the process that forked this one.
+    """
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)  # macOS counts bytes
 
 
 def packages(names: Iterable[str] = DISTRIBUTIONS) -> dict[str, str]:

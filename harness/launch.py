@@ -40,6 +40,22 @@ class WorkerSpec:
     extra_environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def import_path(spec: WorkerSpec, folder: Path) -> str:
+    """PYTHONPATH under which the worker's interpreter finds `harness` and `impls`, and nothing else of ours.
+
+    Installed, these lie in a site-packages folder whose other packages belong to this interpreter alone: another one
+    gets the two by links.
+    """
+    root = CHECKOUT
+    if not (CHECKOUT / "pyproject.toml").is_file() and spec.python != sys.executable:
+        root = folder / "import"
+        root.mkdir(exist_ok=True)
+        for package in ("harness", "impls"):
+            with contextlib.suppress(FileExistsError):
+                (root / package).symlink_to(CHECKOUT / package, target_is_directory=True)
+    return os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def worker_environment(spec: WorkerSpec) -> dict[str, str]:
     """The environment of one worker: ours, plus what must stand before a framework is imported."""
     environment = dict(os.environ)
@@ -52,7 +68,6 @@ def worker_environment(spec: WorkerSpec) -> dict[str, str]:
         MALLOC_MMAP_MAX_="0",
         MALLOC_TRIM_THRESHOLD_=str(1 << 34),
         PYTHONUNBUFFERED="1",
-        PYTHONPATH=os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     )
     if not environment["NVIDIA_TF32_OVERRIDE"]:
         del environment["NVIDIA_TF32_OVERRIDE"]
@@ -91,7 +106,7 @@ class Worker:
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    env=worker_environment(spec),
+                    env=worker_environment(spec) | {"PYTHONPATH": import_path(spec, log_folder)},
                     pass_fds=(write_end,),
                     start_new_session=True,  # Ctrl-C in the terminal reaches us alone; we end the worker's whole group
                 )

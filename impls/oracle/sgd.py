@@ -15,6 +15,8 @@ from impls.oracle.rounding import Precision
 from impls.protocol import Batch, UpdateRule
 from impls.spec import Network
 
+CACHED = 1 << 15  # elements: a block and its temporaries stay in the second-level cache, which halves the time
+
 OnStep = Callable[[int, GradientResult], None]
 
 
@@ -55,7 +57,7 @@ def train(
 
 def update(weight: Array, velocity: Array, gradient: Tensor, rule: UpdateRule, weight_decay: float) -> None:
     """One update in place, in the weight's dtype, block by block: a dense gradient never exists whole."""
-    for rows, block in blocks(gradient):
+    for rows, block in blocks(gradient, CACHED):
         moving = velocity[rows]
         moving *= rule.momentum
         moving -= (weight_decay * rule.learning_rate) * weight[rows]

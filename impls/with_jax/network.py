@@ -13,7 +13,7 @@ from impls.with_jax.arrays import Numerics, parameter_in
 from impls.with_jax.operators import OperatorTable, Tensor, apply_layer
 
 
-class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # mypy does not follow flax
+class FlaxNetwork(nnx.Module):
     """A network's layers in order, over parameters in float32 named as the canonical tensors."""
 
     def __init__(
@@ -31,9 +31,7 @@ class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # mypy does not follow fla
 
     def __call__(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
         """Logits [N, classes] of images [N, H, W, C]."""
-        logits = images
-        for _, logits in self.outputs(images, masks):
-            pass
+        *_, (_, logits) = self.outputs(images, masks)
         return logits
 
     def outputs(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Iterator[tuple[str, Tensor]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from jax import lax
 from impls.protocol import Tuning
 from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, Layer, MaxPool, Padding, ReLU, SpatialNorm, Tanh
 
-Tensor = jax.Array
+Tensor: TypeAlias = jax.Array
 
 
 def conv(layer: Conv, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def conv(layer: Conv, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def conv_per_group(layer: Conv, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """One convolution for each group's slice: XLA's gradient of a grouped one is about eight times slower on the CPU."""
+    """One convolution for each group's slice: XLA's gradient of a grouped one is eight times slower on the CPU."""
     slices = zip(jnp.split(x, layer.groups, axis=3), jnp.split(weight, layer.groups, axis=3), strict=True)
     maps = [_correlate(layer, channels, kernels, 1) for channels, kernels in slices]
     return jnp.concatenate(maps, axis=3) + bias
@@ -90,9 +91,7 @@ def _towers(layer: LRN, x: Tensor) -> Tensor:
     return x.astype(jnp.float32).reshape(*x.shape[:3], layer.groups, x.shape[3] // layer.groups)
 
 
-def _normalised(
-    layer: LRN | SpatialNorm, x: Tensor, total: Tensor, power: Callable[[Tensor, float], Tensor]
-) -> Tensor:
+def _normalised(layer: LRN | SpatialNorm, x: Tensor, total: Tensor, power: Callable[[Tensor, float], Tensor]) -> Tensor:
     return x / power(layer.k + layer.alpha * total, layer.beta)
 
 

@@ -31,9 +31,7 @@ class SingleLayers:
         found = activation_out(y)
         return found.copy() if np.may_share_memory(found, x) else found  # an identity hands its input on
 
-    def vjp(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None
-    ) -> Vjp:
+    def vjp(self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None) -> Vjp:
         """The layer's vector-Jacobian product at x, by jax.vjp."""
         self._numerics.enforce()
         inputs, tensors, upstream = self._activation(x), self._parameters(parameters), self._activation(dy)

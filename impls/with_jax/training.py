@@ -55,9 +55,7 @@ class JaxImplementation:
             # an array, since a static number would be compiled in
             bias_decay = rule.weight_decay if rule.decay_biases else 0.0
             rates = np.array((rule.learning_rate, rule.momentum, rule.weight_decay, bias_decay), np.float32)
-            loss, self._tensors, velocity = _step(
-                self._graph, self._tensors, velocity, rates, *self._batch_in(batch)
-            )
+            loss, self._tensors, velocity = _step(self._graph, self._tensors, velocity, rates, *self._batch_in(batch))
             yield float(loss)
 
     def weights(self) -> Arrays:
@@ -87,7 +85,7 @@ def _loss_and_gradients(
     def loss(tensors: Tensors) -> Tensor:
         return cross_entropy(nnx.merge(graph, {"tensors": tensors})(images, masks), labels)
 
-    return jax.value_and_grad(loss)(tensors)  # type: ignore[no-any-return]
+    return jax.value_and_grad(loss)(tensors)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=(1, 2))
@@ -104,9 +102,7 @@ def _step(
     return loss, *update(tensors, velocity, gradients, rates)
 
 
-def update(
-    tensors: Tensors, velocity: Tensors, gradients: Tensors, rates: Tensor
-) -> tuple[Tensors, Tensors]:
+def update(tensors: Tensors, velocity: Tensors, gradients: Tensors, rates: Tensor) -> tuple[Tensors, Tensors]:
     """v <- momentum v - rate (gradient + decay w); w <- w + v. Optax keeps the rate outside v.
 
     `rates` [4] holds the learning rate, the momentum and the decay of weights and of biases.

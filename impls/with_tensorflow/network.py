@@ -13,7 +13,7 @@ from impls.with_tensorflow.arrays import Numerics, parameter_in
 from impls.with_tensorflow.operators import OperatorTable, Tensor, apply_layer
 
 
-class TensorFlowNetwork(tf.Module):  # type: ignore[misc]  # mypy does not follow tensorflow
+class TensorFlowNetwork(tf.Module):
     """A network's layers in order, over variables in float32 named as the canonical tensors."""
 
     def __init__(
@@ -33,9 +33,7 @@ class TensorFlowNetwork(tf.Module):  # type: ignore[misc]  # mypy does not follo
 
     def __call__(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
         """Logits [N, classes] of images [N, H, W, C]."""
-        logits = images
-        for _, logits in self.outputs(images, masks):
-            pass
+        *_, (_, logits) = self.outputs(images, masks)
         return logits
 
     def outputs(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Iterator[tuple[str, Tensor]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import tensorflow as tf
 
@@ -15,7 +16,7 @@ from impls.protocol import Tuning
 from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, Layer, MaxPool, Padding, ReLU, SpatialNorm, Tanh
 from impls.with_tensorflow.arrays import Numerics
 
-Tensor = tf.Tensor
+Tensor: TypeAlias = tf.Tensor
 
 
 def conv(layer: Conv, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

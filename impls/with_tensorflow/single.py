@@ -28,9 +28,7 @@ class SingleLayers:
             y = apply_layer(layer, self._activation(x), self._parameters(parameters), self._mask(mask), self._table)
         return activation_out(y)
 
-    def vjp(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None
-    ) -> Vjp:
+    def vjp(self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None) -> Vjp:
         """The layer's vector-Jacobian product at x, by a gradient tape."""
         self._numerics.enforce()
         inputs, tensors = self._activation(x), self._parameters(parameters)

@@ -85,13 +85,13 @@ def activation_in(array: Array, numerics: Numerics, memory_format: torch.memory_
 
 
 def activation_out(tensor: torch.Tensor) -> Array:
-    """[N, C, H, W] to [N, H, W, C], or [N, features] as it is; float32, contiguous, memory of its own or the tensor's."""
+    """[N, C, H, W] to [N, H, W, C], or [N, features] as it is; float32, contiguous, without a copy where it can."""
     canonical = tensor.detach().permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor.detach()
     return np.ascontiguousarray(canonical.float().cpu().numpy())
 
 
 def parameter_in(array: Array, device: torch.device, memory_format: torch.memory_format) -> torch.Tensor:
-    """A float32 copy in PyTorch's layout: [h, w, in, out] to [out, in, h, w], [in, out] to [out, in], a bias as it is."""
+    """A float32 copy: [h, w, in / groups, out] to [out, in / groups, h, w], [in, out] to [out, in], a bias as it is."""
     tensor = _wrap(array)
     if tensor.ndim == 4:
         return tensor.permute(3, 2, 0, 1).to(device, copy=True, memory_format=memory_format)

@@ -13,7 +13,7 @@ from impls.with_torch.arrays import Numerics, parameter_in
 from impls.with_torch.operators import OperatorTable, Tensor, apply_layer
 
 
-class TorchNetwork(nn.Module):  # type: ignore[misc]  # mypy does not follow torch
+class TorchNetwork(nn.Module):
     """A network's layers in order, over parameters in float32 named as the canonical tensors."""
 
     def __init__(
@@ -32,9 +32,7 @@ class TorchNetwork(nn.Module):  # type: ignore[misc]  # mypy does not follow tor
 
     def forward(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
         """Logits [N, classes] of images [N, C, H, W]."""
-        logits = images
-        for _, logits in self.outputs(images, masks):
-            pass
+        *_, (_, logits) = self.outputs(images, masks)
         return logits
 
     def outputs(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Iterator[tuple[str, Tensor]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from impls.protocol import Tuning
 from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, Layer, MaxPool, Padding, ReLU, SpatialNorm, Tanh
 
-Tensor = torch.Tensor
+Tensor: TypeAlias = torch.Tensor
 
 
 def conv(layer: Conv, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -29,9 +29,7 @@ class SingleLayers:
             y = apply_layer(layer, inputs, self._parameters(parameters), self._mask(mask), self._table)
             return activation_out(y.clone() if y is inputs else y)  # an identity must not hand out the caller's memory
 
-    def vjp(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None
-    ) -> Vjp:
+    def vjp(self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None) -> Vjp:
         """The layer's vector-Jacobian product at x, by autograd."""
         self._numerics.enforce()
         inputs = self._activation(x).requires_grad_()

@@ -1,7 +1,7 @@
 """What every framework must do, checked in a process of its own: `python tests/impls/framework_contract.py torch`.
 
-One JSON line per check and tuning on standard output: {"check", "tuning", "error"}, error null where it holds. Arrays go
-in read-only, so that an implementation which writes to its caller's memory fails everywhere.
+One JSON line per check and tuning on standard output: {"check", "tuning", "error"}, error null where it holds. Arrays
+go in read-only, so that an implementation which writes to its caller's memory fails everywhere.
 """
 
 from __future__ import annotations
@@ -237,7 +237,8 @@ def training_is_the_papers_update(framework: Framework, tuning: Tuning) -> None:
         steps = [(odd_batch(80 + 10 * i), rule) for i, rule in enumerate(rules)]
         model = framework.build(ODD, odd_weights(), settings)
         losses = list(model.train(steps))
-        w, v = wide(odd_weights()), {name: 0.0 for name in odd_weights()}
+        w = wide(odd_weights())
+        v = {name: np.zeros_like(array) for name, array in w.items()}
         for (batch, rule), seen in zip(steps, losses, strict=True):
             loss, gradients = framework.build(ODD, {n: a.astype(np.float32) for n, a in w.items()}, settings).gradients(
                 batch

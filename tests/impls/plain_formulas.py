@@ -19,9 +19,7 @@ def _windows(x: Array, size: int, stride: int, padding: tuple[int, int, int, int
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     rows = range(0, padded.shape[1] - size + 1, stride)
     columns = range(0, padded.shape[2] - size + 1, stride)
-    return np.stack(
-        [np.stack([padded[:, i : i + size, j : j + size] for j in columns], axis=1) for i in rows], axis=1
-    )
+    return np.stack([np.stack([padded[:, i : i + size, j : j + size] for j in columns], axis=1) for i in rows], axis=1)
 
 
 def conv(layer: Conv, x: Array, weight: Array, bias: Array) -> Array:
