@@ -158,6 +158,9 @@ def parity(tuning: str, images: tuple[Path, ...], more_images: tuple[Path, ...],
     """Compare the frameworks with float64, layer by layer, forward and backward."""
     if more_images and not images:
         raise click.UsageError(f"unexpected argument {str(more_images[0])!r}: photographs are given with --images")
+    from harness.shared_cores import yield_cores
+
+    yield_cores()
     from harness.parity import command
 
     values["frameworks"] = values["frameworks"] or ()

@@ -64,9 +64,6 @@ def worker_environment(spec: WorkerSpec) -> dict[str, str]:
         TF_FORCE_GPU_ALLOW_GROWTH="true",
         XLA_PYTHON_CLIENT_PREALLOCATE="false",
         NVIDIA_TF32_OVERRIDE=environment.get("NVIDIA_TF32_OVERRIDE", ""),
-        # Large tensors through mmap pay a page fault per 4 KiB on every step (glibc's default threshold is 128 KiB).
-        MALLOC_MMAP_MAX_="0",
-        MALLOC_TRIM_THRESHOLD_=str(1 << 34),
         PYTHONUNBUFFERED="1",
     )
     if not environment["NVIDIA_TF32_OVERRIDE"]:

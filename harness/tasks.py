@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
-
 from harness.parity.composed import ComposedFramework
 from harness.parity.faults import FAULTS
-from impls import derive, registry
+from impls import derive, registry, tensor_file
 from impls.protocol import Array, Arrays, Batch, Framework, Implementation, Operators, Settings, UpdateRule
 from impls.spec import Network
 from impls.spec_json import layer_from_json, network_from_json
@@ -45,8 +43,15 @@ def _batch(arrays: Mapping[str, Array], prefix: str = "") -> Batch:
     )
 
 
+def _inputs(task: Task) -> Arrays:
+    return dict(tensor_file.read(task["inputs"]).arrays)
+
+
 def _write(path: str, arrays: Mapping[str, Any]) -> None:
-    save_file({name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}, path)
+    """One array after the other, so that the largest is copied at most once."""
+    found = {name: np.asarray(value) for name, value in arrays.items()}
+    chunks = (chunk for array in found.values() for chunk in tensor_file.chunks_of(array))
+    tensor_file.write(path, {name: array.shape for name, array in found.items()}, chunks, {})
 
 
 class Runner:
@@ -99,7 +104,7 @@ class Runner:
 
     def _layer(self, task: Task) -> Fields:
         layer = layer_from_json(task["layer"])
-        arrays = load_file(task["inputs"])
+        arrays = _inputs(task)
         parameters = _select(arrays, "parameter/")
         if "weights" in task:
             network = network_from_json(task["network"])
@@ -114,20 +119,20 @@ class Runner:
         return {}
 
     def _cross_entropy(self, task: Task) -> Fields:
-        arrays = load_file(task["inputs"])
+        arrays = _inputs(task)
         loss, dlogits = self._ops(task).cross_entropy(arrays["logits"], arrays["labels"].astype(np.int64))
         _write(task["output"], {"loss": np.asarray([loss]), "dlogits": dlogits})
         return {}
 
     def _activations(self, task: Task) -> Fields:
         network, implementation = self._build(task)
-        found = implementation.activations(load_file(task["inputs"])["images"])
+        found = implementation.activations(_inputs(task)["images"])
         _write(task["output"], {layer.name: found[layer.name] for layer in network.layers if layer.name in found})
         return {}
 
     def _gradients(self, task: Task) -> Fields:
         _, implementation = self._build(task)
-        batch = _batch(load_file(task["inputs"]))
+        batch = _batch(_inputs(task))
         activations = implementation.activations(batch.images, batch.masks)
         loss, gradients = implementation.gradients(batch)
         outputs = {f"activation/{name}": value for name, value in activations.items()}
@@ -137,7 +142,7 @@ class Runner:
 
     def _training(self, task: Task) -> Fields:
         _, implementation = self._build(task)
-        arrays = load_file(task["inputs"])
+        arrays = _inputs(task)
         rules = [UpdateRule(**rule) for rule in task["rules"]]
         steps = [(_batch(arrays, f"step{index}/"), rule) for index, rule in enumerate(rules)]
         outputs: dict[str, Any] = {}
@@ -164,7 +169,7 @@ class Runner:
         forward = self._object(network, copies)
         if not callable(forward):
             raise BadOutput(f"build(...) returned {_describe(forward)}, expected a function activations(images)")
-        found = forward(load_file(task["inputs"])["images"])
+        found = forward(_inputs(task)["images"])
         _write(task["output"], _checked_activations(network, found))
         return {}
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
-
 from harness.parity import reference
 from harness.parity.cases import Case, LossCase, loss_cases, operator_cases
+from impls import tensor_file
 from impls.derive import facts
 from impls.oracle.rounding import Precision
 from impls.protocol import Array, Arrays, Batch, UpdateRule
@@ -58,10 +57,12 @@ class Bench:
         self._files: dict[str, Path] = {}
 
     def file(self, name: str, arrays: Mapping[str, Any]) -> str:
-        """A file of input arrays, written once."""
+        """A file of input arrays, written once; labels become float32 too, which holds whole numbers to 2^24."""
         if name not in self._files:
             path = self.material.folder / f"{name.replace('/', '_').replace(' ', '_')}.in"
-            save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, path)
+            found = {key: np.asarray(value, dtype=np.float32) for key, value in arrays.items()}
+            chunks = (chunk for array in found.values() for chunk in tensor_file.chunks_of(array))
+            tensor_file.write(path, {key: array.shape for key, array in found.items()}, chunks, {})
             self._files[name] = path
         return str(self._files[name])
 

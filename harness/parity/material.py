@@ -17,12 +17,14 @@ from harness.errors import CannotMeasure, UsageError
 from harness.launch import WorkerSpec
 from harness.parity.bench import Material
 from harness.parity.options import ParityOptions
+from harness.shared_cores import YIELDING
 from impls import catalog, registry, weights
 from impls.oracle.rounding import PRECISIONS
 from impls.spec import Network
 
 MOST_PHOTOGRAPHS = 50
 CORES_PER_WORKER = 1  # imports, compilation and the comparison beside them leave cores idle
+LONGEST_FIRST = ("jax",)  # it compiles every shape; begun last it would run on alone
 
 
 def network_of(options: ParityOptions) -> Network:
@@ -50,7 +52,8 @@ def workers(options: ParityOptions) -> list[WorkerSpec]:
         names = [name for name in registry.frameworks() if name in pythons or not registry.missing_modules(name)]
         if not names:
             raise CannotMeasure("no framework is installed: pip install 'alexbench[cpu]', or 'alexbench[torch]' for one")
-    made = [_spec(options, name, registry.reference(name), pythons.get(name)) for name in dict.fromkeys(names)]
+    ordered = sorted(dict.fromkeys(names), key=lambda name: name not in LONGEST_FIRST)
+    made = [_spec(options, name, registry.reference(name), pythons.get(name)) for name in ordered]
     for target in dict.fromkeys(options.impls):
         made.append(_spec(options, target, _absolute(target), None))
     return made
@@ -63,6 +66,7 @@ def _spec(options: ParityOptions, label: str, target: str, python: str | None) -
         python=python or sys.executable,
         device=options.device,
         silence_limit_s=options.timeout_s,
+        extra_environment=YIELDING,
     )
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors.numpy import load_file
-
 from harness.launch import Event, Worker, WorkerSpec
 from harness.parity.finding import Outputs
 from harness.parity.levels import Job
+from impls import tensor_file
 
 AHEAD = 6  # tasks a worker may be ahead of the comparison: it never waits, and few results lie on the disk
 
@@ -129,7 +128,7 @@ class Schedule:
         path = self._output_path(event["task"])
         try:
             if event["event"] == "done":
-                self._sink.output(label, assignment, load_file(path))
+                self._sink.output(label, assignment, tensor_file.read(path).arrays)
             else:
                 self._sink.failed(label, assignment, event["kind"], event["message"])
         finally:

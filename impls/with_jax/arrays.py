@@ -80,9 +80,11 @@ def activation_out(array: jax.Array) -> Array:
 
 
 def parameter_in(array: Array, device: jax.Device) -> jax.Array:
-    """A float32 copy on the device, made before this returns: a transfer may still read the caller's memory."""
-    copy = jax.device_put(np.asarray(array, dtype=np.float32), device, may_alias=False)
-    return jax.block_until_ready(copy)
+    """A float32 copy on the device, made before this returns: a copy under way still reads the caller's memory.
+
+    `jax.device_put` would share aligned memory on the CPU, with `may_alias=False` too (jax 0.10.2).
+    """
+    return jax.block_until_ready(jnp.array(array, dtype=jnp.float32, copy=True, device=device))
 
 
 def parameter_out(array: jax.Array) -> Array:

@@ -10,10 +10,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from impls.derive import layer_facts
 from impls.protocol import Array, Vjp
 from impls.spec import LRN, Conv, Layer, SpatialNorm
 from impls.with_jax.arrays import Numerics, activation_in, activation_out, parameter_out
 from impls.with_jax.operators import TABLES, OperatorTable, Tensor, apply_layer, cross_entropy
+
+# Elements of an input up to which compiling costs more than running: `forward` and `vjp` then share one program.
+COMPILED_ONCE = 100_000
 
 
 class SingleLayers:
@@ -26,8 +30,12 @@ class SingleLayers:
     def forward(self, layer: Layer, x: Array, parameters: Mapping[str, Array], mask: Array | None = None) -> Array:
         """One layer's output, [N, ...]."""
         self._numerics.enforce()
-        inputs = self._activation(x)
-        y = _forward(*self._key(layer), inputs, self._parameters(parameters), self._mask(mask))
+        inputs, tensors, kept = self._activation(x), self._parameters(parameters), self._mask(mask)
+        if x.size <= COMPILED_ONCE:
+            upstream = self._activation(np.zeros((len(x), *layer_facts(layer, x.shape[1:]).output_shape), np.float32))
+            y, _, _ = _forward_and_vjp(*self._key(layer), inputs, tensors, upstream, kept)
+        else:
+            y = _forward(*self._key(layer), inputs, tensors, kept)
         found = activation_out(y)
         return found.copy() if np.may_share_memory(found, x) else found  # an identity hands its input on
 
@@ -35,7 +43,7 @@ class SingleLayers:
         """The layer's vector-Jacobian product at x, by jax.vjp."""
         self._numerics.enforce()
         inputs, tensors, upstream = self._activation(x), self._parameters(parameters), self._activation(dy)
-        dx, gradients = _vjp(*self._key(layer), inputs, tensors, upstream, self._mask(mask))
+        _, dx, gradients = _forward_and_vjp(*self._key(layer), inputs, tensors, upstream, self._mask(mask))
         return Vjp(activation_out(dx), {name: parameter_out(gradient) for name, gradient in gradients.items()})
 
     def cross_entropy(self, logits: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
@@ -68,17 +76,17 @@ def _forward(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _vjp(
+def _forward_and_vjp(
     layer: Layer,
     table: OperatorTable,
     x: Tensor,
     parameters: Mapping[str, Tensor],
     dy: Tensor,
     mask: Tensor | None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    _, pull_back = jax.vjp(lambda x, parameters: apply_layer(layer, x, parameters, mask, table), x, parameters)
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    y, pull_back = jax.vjp(lambda x, parameters: apply_layer(layer, x, parameters, mask, table), x, parameters)
     dx, gradients = pull_back(dy)
-    return dx, dict(gradients)
+    return y, dx, dict(gradients)
 
 
 _loss_and_gradient = jax.jit(jax.value_and_grad(cross_entropy))
