@@ -1,8 +1,8 @@
 """Fresh worker processes, one per framework: started, fed with tasks, listened to, and never left behind.
 
 Tasks go to a worker's standard input as JSON lines, events come back as JSON lines on a pipe of their own, because
-frameworks print on standard output. The environment a framework reads on import (threads, TF32, memory growth, allocator)
-is set before the process exists.
+frameworks print on standard output. The environment a framework reads on import (threads, TF32, memory growth) is set
+before the process exists.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Self
 
 from rich import progress as bars
 from rich.console import Console
@@ -31,7 +32,7 @@ class Progress:
         )
         self._task = self._bar.add_task(title, total=1.0)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._bar.start()
         return self

@@ -1,7 +1,7 @@
 """Environment for processes that share their cores: threads that wait give the core away instead of spinning on it.
 
-Parity runs several workers and the comparison beside them. OpenMP's and OpenBLAS' threads by default spin for milliseconds
-at every barrier, at the cost of whoever has work to do; with three processes on two cores that doubled the time.
+Parity runs several workers and the comparison beside them. OpenMP's and OpenBLAS' threads by default spin for
+milliseconds at every barrier, at the cost of whoever has work to do.
 """
 
 from __future__ import annotations

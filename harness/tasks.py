@@ -1,8 +1,8 @@
 """What a worker can be asked to do: run a layer, a forward pass, gradients, or training steps, from files to files.
 
-A task is a JSON object with `id`, `do`, `inputs` (a safetensors file) and `output` (where the results go, also safetensors);
-networks and layers travel as `impls.spec_json` writes them. This module runs in the worker, beside a framework it
-knows only through `impls.protocol`.
+A task is a JSON object with `id`, `do`, `inputs` (a safetensors file) and `output` (where the results go, safetensors
+again); networks and layers travel as `impls.spec_json` writes them. This module runs in the worker, beside a framework
+it knows only through `impls.protocol`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
+
 from harness.parity.composed import ComposedFramework
 from harness.parity.faults import FAULTS
 from impls import derive, registry, tensor_file
@@ -81,7 +82,9 @@ class Runner:
 
     def _framework(self, task: Task) -> Framework:
         if not all(hasattr(self._object, name) for name in ("describe", "operators", "build")):
-            raise BadOutput(f"{self._target} is not a Framework: it needs describe, operators and build (impls.protocol)")
+            raise BadOutput(
+                f"{self._target} is not a Framework: it needs describe, operators and build (impls.protocol)"
+            )
         framework = cast(Framework, self._object)
         if task.get("composed"):
             return ComposedFramework(framework, FAULTS[task["fault"]] if task.get("fault") else None)
@@ -149,7 +152,7 @@ class Runner:
         losses: list[float] = []
         trajectory = implementation.train(steps)
         for index, (batch, _) in enumerate(steps):
-            # The decisions (which ReLUs are open) this step is taken with: train() yields before it looks at the next batch.
+            # What this step decides (which ReLUs are open), with the weights it starts from.
             activations = implementation.activations(batch.images, batch.masks)
             outputs |= {f"step{index}/{name}": activations[name] for name in task["decisions"]}
             losses.append(float(next(trajectory)))

@@ -1,7 +1,8 @@
 """The process that runs one framework: `python -m harness.worker MODULE:ATTRIBUTE EVENT_FD`.
 
-Tasks are JSON lines on standard input (see `harness.tasks`), events JSON lines on the file descriptor given. The process
-ends after the task `finish`, and at once where its parent is gone: an input that closes without `finish` says so.
+Tasks are JSON lines on standard input (see `harness.tasks`), events JSON lines on the file descriptor given. The
+process ends after the task `finish`, and at once where its parent is gone: an input that closes without `finish` says
+so.
 """
 
 from __future__ import annotations

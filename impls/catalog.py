@@ -447,7 +447,7 @@ def _keras_dense(number: int) -> tuple[Layer, ...]:
 
 NOTE_004 = Network(
     name="note-004",
-    summary="Keras CIFAR-10 study note: 256 input, four convolutions, pools of stride 1, so fc5 has 0.88 billion weights",
+    summary="Keras CIFAR-10 study note: 256 input, four convolutions, pools of stride 1, 0.88 billion weights in fc5",
     source="note 004, its Keras listing",
     height=256,
     width=256,

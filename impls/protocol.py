@@ -1,8 +1,8 @@
 """What a framework offers to the harness, in NumPy arrays and canonical layouts.
 
-The three `with_*` packages each provide a `Framework`; the registry names them. Inputs and outputs are NumPy arrays in the
-layouts of `impls.spec`; conversion to and from a framework's own layout is the implementation's business. Outputs are
-float32 whatever the precision of the computation.
+The three `with_*` packages each provide a `Framework`; the registry names them. Inputs and outputs are NumPy arrays in
+the layouts of `impls.spec`; conversion to and from a framework's own layout is the implementation's business. Outputs
+are float32 whatever the precision of the computation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PRECISIONS: tuple[PrecisionName, ...] = ("float32", "tf32", "bfloat16", "float16
 class Settings:
     """How a framework is asked to compute.
 
-    tuning: `stock` is what a competent user writes from the framework's documentation, `tuned` the fastest way known here.
+    tuning: `stock` is what a competent user writes from the framework's documentation, `tuned` the fastest way known.
     precision: `float32` never uses TF32; `tf32` allows it (NVIDIA GPUs only); in `bfloat16` and `float16` weights,
         inputs and activations are cast to that type, the loss and the weight update stay in float32.
     device: `cpu`, `cuda` or `cuda:1`.
@@ -78,9 +78,7 @@ class Operators(Protocol):
         A Dropout layer with a mask computes its training-time output, without one its test-time output.
         """
 
-    def vjp(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None
-    ) -> Vjp:
+    def vjp(self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None) -> Vjp:
         """The layer's vector-Jacobian product at x, by the framework's own automatic differentiation."""
 
     def cross_entropy(self, logits: Array, labels: NDArray[np.integer]) -> tuple[float, Array]:
@@ -113,7 +111,7 @@ class Framework(Protocol):
     name: str
 
     def describe(self, device: str = "cpu") -> dict[str, str]:
-        """Versions and the device as the framework reports it: keys `version`, `device`, and further ones for the run file.
+        """Versions and the device as the framework reports it: keys `version`, `device`, and others of its own.
 
         Raises Unsupported where the device is not there.
         """

@@ -105,7 +105,7 @@ class SpatialNorm(_Named):
 class MaxPool(_Named):
     """Maximum over size x size windows. Output side: floor((input + padding - size) / stride) + 1.
 
-    Padding counts as minus infinity, so that the ceil mode of Caffe and cuda-convnet is padding on the right and bottom.
+    Padding counts as minus infinity; the ceil mode of Caffe and cuda-convnet is padding on the right and bottom.
     """
 
     size: int

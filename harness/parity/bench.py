@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from harness.parity import reference
 from harness.parity.cases import Case, LossCase, loss_cases, operator_cases
 from impls import tensor_file
@@ -24,9 +25,9 @@ from impls.spec_json import network_to_json
 CROPS_AT_ONCE = 20
 CHUNKS_KEPT = 3  # references of twenty views of the paper's network take 400 MB
 TRAINING_IMAGES = 2
-# Five steps with the paper's momentum; the rate drops by ten before the fourth, where the forms of momentum part. On two
-# images the paper's rate would diverge, and divergence hides everything; at this one the paper's weight decay would move
-# a weight by less than its rounding, so it is larger.
+# Five steps with the paper's momentum; the rate drops by ten before the fourth, where the forms of momentum part. On
+# two images the paper's rate would diverge, and divergence hides everything; at this one the paper's weight decay would
+# move a weight by less than its rounding, so it is larger.
 LEARNING_RATES = (3e-4, 3e-4, 3e-4, 3e-5, 3e-5)
 WEIGHT_DECAY = 0.1
 
@@ -111,7 +112,9 @@ class Bench:
         made = []
         for index, rate in enumerate(LEARNING_RATES):
             views = [(centre + 1 + index) % total for centre in self.material.centres[:count]]
-            made.append((self._batch(self.material.images[views], 3, index), UpdateRule(rate, weight_decay=WEIGHT_DECAY)))
+            made.append(
+                (self._batch(self.material.images[views], 3, index), UpdateRule(rate, weight_decay=WEIGHT_DECAY))
+            )
         return made
 
     @cached_property
@@ -155,4 +158,3 @@ class Bench:
                 cases.append(Case(f"{layer.name}, test time", layer, x, dy))
             x = self.precision.round(y.astype(np.float32))
         return cases
-

@@ -88,7 +88,9 @@ NORMS = (
 )
 SPATIAL = (
     _Shape("5x5", SpatialNorm(name="case:spatial", size=5, alpha=ALPHA, beta=0.75, k=1.0), (2, 8, 7, 3)),
-    _Shape("5x5 on a smaller map", SpatialNorm(name="case:spatial", size=5, alpha=ALPHA, beta=0.75, k=1.0), (2, 3, 2, 4)),
+    _Shape(
+        "5x5 on a smaller map", SpatialNorm(name="case:spatial", size=5, alpha=ALPHA, beta=0.75, k=1.0), (2, 3, 2, 4)
+    ),
     _Shape("3x3 on one pixel", SpatialNorm(name="case:spatial", size=3, alpha=ALPHA, beta=0.75, k=1.0), (3, 1, 1, 5)),
 )
 POOLS = (
@@ -109,13 +111,13 @@ DROPOUTS = (
 def operator_cases(precision: Precision, seed: int) -> Iterator[Case]:
     """All cases with data drawn from the seed. Exact ones hold integers whose sums the precision represents exactly."""
     rng = np.random.default_rng([seed, 0])
-    for group, kind in ((CONVOLUTIONS, "conv"), (DENSES, "dense")):
-        for shape in group:
-            yield _integers(kind, shape, precision, rng)
-            yield _gaussian(kind, shape, precision, rng)
-    for kind, group in (("lrn", NORMS), ("spatial norm", SPATIAL), ("max-pool", POOLS)):
-        for shape in group:
-            yield _gaussian(kind, shape, precision, rng)
+    products = [("conv", shape) for shape in CONVOLUTIONS] + [("dense", shape) for shape in DENSES]
+    others = [("lrn", s) for s in NORMS] + [("spatial norm", s) for s in SPATIAL] + [("max-pool", s) for s in POOLS]
+    for kind, shape in products:
+        yield _integers(kind, shape, precision, rng)
+        yield _gaussian(kind, shape, precision, rng)
+    for kind, shape in others:
+        yield _gaussian(kind, shape, precision, rng)
     for shape in POOLS:
         yield _distinct_integers(shape, precision, rng)
     yield from _elementwise(precision, rng)
@@ -126,7 +128,11 @@ def operator_cases(precision: Precision, seed: int) -> Iterator[Case]:
 def loss_cases(seed: int) -> Iterator[LossCase]:
     """Logits of ordinary, extreme and equal size."""
     rng = np.random.default_rng([seed, 1])
-    for name, batch, classes, scale in (("ordinary", 4, 11, 2.0), ("confident", 3, 7, 60.0), ("shifted by 1e4", 5, 6, 1.0)):
+    for name, batch, classes, scale in (
+        ("ordinary", 4, 11, 2.0),
+        ("confident", 3, 7, 60.0),
+        ("shifted by 1e4", 5, 6, 1.0),
+    ):
         logits = rng.standard_normal((batch, classes)) * scale + (1e4 if "shifted" in name else 0)
         yield LossCase(f"cross-entropy, {name}", logits.astype(np.float32), rng.integers(0, classes, batch))
     yield LossCase("cross-entropy, all equal", np.zeros((2, 5), np.float32), np.array([0, 4]))
@@ -155,12 +161,14 @@ def _integers(kind: str, shape: _Shape, precision: Precision, rng: np.random.Gen
     wide = precision.unit <= 2.0**-24 and precision.unit_product == 0
     bound, density = (8, 0.9) if wide else (1, 0.3)
 
-    def draw(side: tuple[int, ...]) -> NDArray[np.float64]:
-        return rng.integers(-bound, bound + 1, side) * (rng.random(side) < density)
+    def draw(side: tuple[int, ...]) -> Array:
+        return np.where(rng.random(side) < density, rng.integers(-bound, bound + 1, side), 0).astype(np.float32)
 
     out = layer_facts(shape.layer, shape.shape[1:]).output_shape
     x, dy = draw(shape.shape).astype(np.float32), draw((shape.shape[0], *out)).astype(np.float32)
-    return Case(f"{kind} {shape.label}, integers", shape.layer, x, dy, _parameters(shape.layer, shape.shape, draw), exact=True)
+    return Case(
+        f"{kind} {shape.label}, integers", shape.layer, x, dy, _parameters(shape.layer, shape.shape, draw), exact=True
+    )
 
 
 def _distinct_integers(shape: _Shape, precision: Precision, rng: np.random.Generator) -> Case:

@@ -29,9 +29,7 @@ class Reference:
         """See the protocol."""
         return operators.forward(layer, x.astype(np.float64), parameters, mask)
 
-    def vjp(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None
-    ) -> Vjp:
+    def vjp(self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None) -> Vjp:
         """See the protocol; a dense weight's gradient is made whole."""
         result = operators.vjp(layer, x.astype(np.float64), parameters, dy.astype(np.float64), mask)
         return Vjp(result.dx, {name: np.asarray(value) for name, value in result.dparameters.items()})
@@ -42,7 +40,7 @@ class Reference:
 
 
 def _unexplained(found: Array, predicted: Array, reference: Tensor) -> float:
-    """The share of the difference from the reference that remains beside the prediction; infinite where shapes differ."""
+    """The share of the difference from the reference that the prediction leaves; infinite where shapes differ."""
     if found.shape != predicted.shape:
         return np.inf
     if found.shape != tuple(reference.shape):

@@ -1,7 +1,7 @@
-"""A whole network composed layer by layer from a framework's single operators, optionally with one fault planted in it.
+"""A whole network composed layer by layer from a framework's single operators, with or without a planted fault.
 
-The self-test runs the framework's own operators through this, so that a fault can sit in any layer, in the loss or in the
-weight update, and reaches every level of the comparison as it would in a real port.
+The self-test runs the framework's own operators through this, so that a fault can sit in any layer, in the loss or in
+the weight update, and reaches every level of the comparison as it would in a real port.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ class FaultyOperators:
             return self._fault.forward(self._inner, layer, x, parameters, mask)
         return self._inner.forward(layer, x, parameters, mask)
 
-    def vjp(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None
-    ) -> Vjp:
+    def vjp(self, layer: Layer, x: Array, parameters: Mapping[str, Array], dy: Array, mask: Array | None = None) -> Vjp:
         """See `impls.protocol.Operators.vjp`."""
         if self._fault is not None and self._fault.hits(layer):
             return self._fault.vjp(self._inner, layer, x, parameters, dy, mask)

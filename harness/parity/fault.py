@@ -22,8 +22,8 @@ Parameters = Mapping[str, Array]
 class Fault:
     """One mistake.
 
-    name: short, for tables. description: completes "matches ...". target: the miniature network's layer it is planted in
-    (or "loss", "sgd"). kind: the layer class it concerns, None for the loss and the update.
+    name: short, for tables. description: completes "matches ...". target: the miniature network's layer it is planted
+    in, or "loss" or "sgd". kind: the layer class it concerns, None for the loss and the update.
     """
 
     name: str
@@ -40,7 +40,9 @@ class Fault:
         """Whether the planted fault is in this layer: the target in a network, any layer of its kind on its own."""
         return self.concerns(layer) and (layer.name == self.target or layer.name.startswith("case:"))
 
-    def forward(self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None) -> Array:
+    def forward(
+        self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None
+    ) -> Array:
         """The layer's output with the fault."""
         return operators.forward(layer, x, parameters, mask)
 
@@ -71,7 +73,9 @@ class Respecified(Fault):
 
     change: Callable[[Any, tuple[int, ...]], Layer] = lambda layer, shape: layer
 
-    def forward(self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None) -> Array:
+    def forward(
+        self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None
+    ) -> Array:
         return operators.forward(self.change(layer, x.shape), x, parameters, mask)
 
     def vjp(
@@ -101,7 +105,9 @@ class Rearranged(Fault):
     move: Callable[[Any, tuple[int, ...], Parameters], Arrays] = lambda layer, shape, parameters: dict(parameters)
     back: Callable[[Any, tuple[int, ...], Parameters], Arrays] = lambda layer, shape, parameters: dict(parameters)
 
-    def forward(self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None) -> Array:
+    def forward(
+        self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None
+    ) -> Array:
         return operators.forward(layer, x, self.move(layer, x.shape, parameters), mask)
 
     def vjp(
@@ -121,7 +127,9 @@ class Distorted(Fault):
     on_y: Callable[[Array, Array, Array | None], Array] = lambda x, y, mask: y
     on_dx: Callable[[Array, Array, Array], Array] = lambda x, dy, dx: dx
 
-    def forward(self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None) -> Array:
+    def forward(
+        self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None
+    ) -> Array:
         given = {name: self.on_parameter(value) for name, value in parameters.items()}
         y = operators.forward(layer, self.on_x(x), given, None if mask is None else self.on_mask(mask))
         return self.on_y(x, y, mask)
@@ -138,7 +146,9 @@ class Distorted(Fault):
 class Removed(Fault):
     """The layer is missing: its output is its input."""
 
-    def forward(self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None) -> Array:
+    def forward(
+        self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None
+    ) -> Array:
         return x
 
     def vjp(

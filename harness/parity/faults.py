@@ -89,7 +89,9 @@ CONVOLUTION: tuple[Fault, ...] = (
     Respecified("both-sides", "padding split over both sides", "conv1", Conv, _padded, change=_both_sides),
     Respecified("other-side", "padding on the top and left", "conv1", Conv, _padded, change=_other_side),
     Rearranged("flipped-kernel", "kernels flipped (a true convolution)", "conv2", Conv, move=_FLIP, back=_FLIP),
-    Rearranged("transposed-kernel", "kernels with height and width swapped", "conv3", Conv, move=_TRANSPOSE, back=_TRANSPOSE),
+    Rearranged(
+        "transposed-kernel", "kernels with height and width swapped", "conv3", Conv, move=_TRANSPOSE, back=_TRANSPOSE
+    ),
     Rearranged(
         "swapped-groups",
         "the groups of kernels in the wrong order",
@@ -123,11 +125,25 @@ NORMALISATION: tuple[Fault, ...] = (
     Respecified("alpha-over-n", "α divided by n", "norm1", LRN, change=_lrn(alpha=lambda x, _: x.alpha / x.size)),
     Respecified("alpha-times-n", "α multiplied by n", "norm1", LRN, change=_lrn(alpha=lambda x, _: x.alpha * x.size)),
     Respecified("k-is-1", "k = 1", "norm1", LRN, lambda x: x.k != 1, change=_lrn(k=lambda x, _: 1.0)),
-    Respecified("radius-for-size", "the size taken for a radius", "norm1", LRN, change=_lrn(size=lambda x, _: 2 * x.size + 1)),
-    Respecified("window-short", "a window two channels short", "norm1", LRN, lambda x: x.size > 1, change=_lrn(size=lambda x, _: x.size - 2)),
+    Respecified(
+        "radius-for-size", "the size taken for a radius", "norm1", LRN, change=_lrn(size=lambda x, _: 2 * x.size + 1)
+    ),
+    Respecified(
+        "window-short",
+        "a window two channels short",
+        "norm1",
+        LRN,
+        lambda x: x.size > 1,
+        change=_lrn(size=lambda x, _: x.size - 2),
+    ),
     Respecified("beta-half", "β = 0.5", "norm1", LRN, lambda x: x.beta != 0.5, change=_lrn(beta=lambda x, _: 0.5)),
     Respecified(
-        "across-towers", "windows that cross the towers", "norm2", LRN, lambda x: x.groups > 1, change=_lrn(groups=lambda x, _: 1)
+        "across-towers",
+        "windows that cross the towers",
+        "norm2",
+        LRN,
+        lambda x: x.groups > 1,
+        change=_lrn(groups=lambda x, _: 1),
     ),
     Respecified(
         "per-tower",
@@ -139,10 +155,19 @@ NORMALISATION: tuple[Fault, ...] = (
     ),
     Removed("no-lrn", "a missing layer", "norm1", LRN),
     Respecified(
-        "spatial-mean", "α divided by the window's area", "cnorm2", SpatialNorm, change=_lrn(alpha=lambda x, _: x.alpha / x.size**2)
+        "spatial-mean",
+        "α divided by the window's area",
+        "cnorm2",
+        SpatialNorm,
+        change=_lrn(alpha=lambda x, _: x.alpha / x.size**2),
     ),
     Respecified(
-        "spatial-window", "a window two pixels short", "cnorm2", SpatialNorm, lambda x: x.size > 1, change=_lrn(size=lambda x, _: x.size - 2)
+        "spatial-window",
+        "a window two pixels short",
+        "cnorm2",
+        SpatialNorm,
+        lambda x: x.size > 1,
+        change=_lrn(size=lambda x, _: x.size - 2),
     ),
 )
 
@@ -170,9 +195,21 @@ def _zero_border(x: Array, y: Array, mask: Array | None) -> Array:
 POOLING: tuple[Fault, ...] = (
     Respecified("ceil-pooling", "an output side rounded up (ceil mode)", "pool2", MaxPool, change=_ceil),
     Respecified(
-        "plain-pooling", "windows that do not overlap", "pool1", MaxPool, lambda x: x.size > x.stride, change=lambda x, _: replace(x, size=x.stride)
+        "plain-pooling",
+        "windows that do not overlap",
+        "pool1",
+        MaxPool,
+        lambda x: x.size > x.stride,
+        change=lambda x, _: replace(x, size=x.stride),
     ),
-    Distorted("zero-padded-pool", "padding with zeros in place of minus infinity", "pool3", MaxPool, _padded, on_y=_zero_border),
+    Distorted(
+        "zero-padded-pool",
+        "padding with zeros in place of minus infinity",
+        "pool3",
+        MaxPool,
+        _padded,
+        on_y=_zero_border,
+    ),
     Removed("no-pool", "a missing layer", "pool1", MaxPool),
     Swapped("pool-before-norm", "this layer and the next in the wrong order", "norm1"),
 )
@@ -194,7 +231,7 @@ def _nan_to_zero(x: Array, y: Array, mask: Array | None) -> Array:
 
 def _rough_tanh(x: Array, y: Array, mask: Array | None) -> Array:
     """Padé [3/2] approximation, clipped: what an over-eager optimiser substitutes."""
-    return np.clip(x * (15 + x * x) / (15 + 6 * x * x), -1, 1).astype(y.dtype)
+    return np.asarray(np.clip(x * (15 + x * x) / (15 + 6 * x * x), -1, 1), dtype=y.dtype)
 
 
 def _channels_first(layer: Dense, shape: Shape, parameters: Parameters) -> Arrays:
@@ -246,7 +283,14 @@ UNITS: tuple[Fault, ...] = (
     ),
     Rearranged("dense-no-bias", "a missing bias", "fc6", Dense, move=_no_bias, back=_no_bias),
     Respecified("unscaled-dropout", "outputs not scaled at test", "drop6", Dropout, _at_test, change=_untest_scaled),
-    Respecified("dropout-scaled-late", "outputs scaled at test, not in training", "drop7", Dropout, _in_training, change=_scaled_at_test),
+    Respecified(
+        "dropout-scaled-late",
+        "outputs scaled at test, not in training",
+        "drop7",
+        Dropout,
+        _in_training,
+        change=_scaled_at_test,
+    ),
     Distorted("mask-inverted", "an inverted mask", "drop7", Dropout, on_mask=lambda mask: 1 - mask),
 )
 
@@ -313,12 +357,13 @@ TRAINING: tuple[Fault, ...] = (
     WrongUpdate("rate-outside", "the learning rate outside the velocity", "sgd", rule=_rate_outside),
     WrongUpdate("decay-decoupled", "weight decay outside the velocity", "sgd", rule=_decoupled_decay),
     WrongUpdate("no-decay", "no weight decay", "sgd", rule=_no_decay),
-    WrongUpdate("decay-without-rate", "weight decay not multiplied by the learning rate", "sgd", rule=_decay_without_rate),
+    WrongUpdate(
+        "decay-without-rate", "weight decay not multiplied by the learning rate", "sgd", rule=_decay_without_rate
+    ),
     WrongUpdate("dampened", "gradients dampened by 1 - momentum", "sgd", rule=_dampened),
     WrongUpdate("nesterov", "Nesterov's momentum", "sgd", rule=_nesterov),
 )
 
 FAULTS: dict[str, Fault] = {
-    fault.name: fault
-    for fault in (*CONVOLUTION, *NORMALISATION, *POOLING, *UNITS, *LEAKS, *TRAINING)
+    fault.name: fault for fault in (*CONVOLUTION, *NORMALISATION, *POOLING, *UNITS, *LEAKS, *TRAINING)
 }

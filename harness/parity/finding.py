@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.parity.verdict import Judgement
 from impls.protocol import Array
 
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The judgement on one tensor, with where it stands."""

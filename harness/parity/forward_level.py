@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,24 +23,27 @@ TOP = 5
 def check(bench: Bench, name: str, images: Array, outputs: Outputs) -> Iterator[Finding]:
     """Every activation against the reference; where one fails, each layer on its own input tells which is at fault."""
     wanted = bench.forward(name, images)
-    judged = {layer: judge(outputs.get(layer), expected, bench.precision) for layer, expected in wanted.expected.items()}
+    judged = {
+        layer: judge(outputs.get(layer), expected, bench.precision) for layer, expected in wanted.expected.items()
+    }
     culprit, cause = "", ""
     if any(row.verdict == "fail" for row in judged.values()):
         culprit, cause = _first_fault(bench, images, outputs) or ("", "")
+    # A culprit that was not returned itself is told by the first row that fails in its wake.
+    teller = culprit if culprit and judged[culprit].verdict == "fail" else _first_failing(judged) if culprit else ""
     for layer, judgement in judged.items():
         expected = wanted.expected[layer]
         figures = (expected.baseline_rms, expected.floor_rms)
-        # A culprit that was not returned itself is told by the first row that fails in its wake.
-        tells = layer == culprit and judgement.verdict == "fail"
-        if not tells and judgement.verdict == "fail" and culprit and judged[culprit].verdict != "fail":
-            judgement = replace(judgement, reason=f"{judgement.reason}; first layer at fault: {culprit}")
-            yield Finding("forward", name, layer, judgement, culprit, None, cause, *figures)
-            culprit = ""
-            continue
-        if tells:
-            judgement = replace(judgement, reason=f"{judgement.reason}; the first layer at fault")
-        yield Finding("forward", name, layer, judgement, layer, None, cause if tells else "", *figures)
+        if layer == teller:
+            blamed = replace(judgement, reason=f"{judgement.reason}; the first layer at fault is {culprit}")
+            yield Finding("forward", name, layer, blamed, culprit, None, cause, *figures)
+        else:
+            yield Finding("forward", name, layer, judgement, layer, None, "", *figures)
     yield _top_five(bench.network, name, wanted, outputs)
+
+
+def _first_failing(judged: Mapping[str, Judgement]) -> str:
+    return next(layer for layer, judgement in judged.items() if judgement.verdict == "fail")
 
 
 def _first_fault(bench: Bench, images: Array, outputs: Outputs) -> tuple[str, str] | None:
@@ -84,7 +87,7 @@ def _fault_within(bench: Bench, segment: tuple[Layer, ...], x: Array, found: Arr
 
 
 def _top_five(network: Network, name: str, wanted: reference.Forward, outputs: Outputs) -> Finding:
-    """Whether the five most likely classes are the reference's, in its order, wherever rounding cannot tell otherwise."""
+    """Whether the five likeliest classes are the reference's, in its order, where rounding cannot swap them."""
     logits, sigma = wanted.activations[network.logits], wanted.expected[network.logits].sigma
     found = outputs.get(network.logits)
     if found is None or found.shape != logits.shape or sigma is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 from harness.parity import causes, decisions, forward_level, reference
 from harness.parity.bench import Bench
 from harness.parity.cases import Case, LossCase
-from harness.parity.compare import Expected
+from harness.parity.compare import Expected, rms
 from harness.parity.finding import Finding, Outputs
 from harness.parity.verdict import Judgement, judge
 from impls.oracle.product import Tensor
 from impls.protocol import Array, Arrays
-from impls.spec import Conv, Dense, MaxPool, Network, ReLU
+from impls.spec import MaxPool, ReLU
 from impls.spec_json import layer_to_json
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -56,7 +57,10 @@ def operator_jobs(bench: Bench) -> Iterator[Job]:
     for index, case in enumerate(bench.operator_cases):
         yield _case_job("operator", bench, case, f"operator{index}", {})
     for index, loss in enumerate(bench.loss_cases):
-        task = {"do": "cross-entropy", "inputs": bench.file(f"loss{index}", {"logits": loss.logits, "labels": loss.labels})}
+        task = {
+            "do": "cross-entropy",
+            "inputs": bench.file(f"loss{index}", {"logits": loss.logits, "labels": loss.labels}),
+        }
         yield Job("operator", loss.name, "", task, _check_loss(bench, loss))
 
 
@@ -173,12 +177,14 @@ def check_gradient(bench: Bench, outputs: Outputs) -> Iterator[Finding]:
     for tensor, expected in wanted.expected.items():
         layer = tensor.split("/")[0] if "/" in tensor else ""
         found = outputs.get("loss") if tensor == "loss" else gradients.get(tensor)
-        relaxed = replace(expected, allowance_rms=allowed.get(layer, 0.0) * reference.rms(expected.value))
+        relaxed = replace(expected, allowance_rms=allowed.get(layer, 0.0) * rms(expected.value))
         judgement = judge(found, relaxed, bench.precision)
         if judgement.verdict == "fail" and cause is None:
             cause = causes.explain_loss(gradients, result.gradients, len(wanted.batch.labels))
         at_loss = bool(cause) and judgement.verdict == "fail"
-        yield Finding("gradient", name, tensor, judgement, "loss" if at_loss else layer, cause=(cause or "") if at_loss else "")
+        yield Finding(
+            "gradient", name, tensor, judgement, "loss" if at_loss else layer, cause=(cause or "") if at_loss else ""
+        )
 
 
 def _strip(arrays: Outputs, prefix: str) -> Arrays:
@@ -194,7 +200,9 @@ def _decisions(
         if not isinstance(layer, ReLU | MaxPool):
             continue
         if layer.name not in activations:
-            yield Finding(level, name, f"{layer.name}/decisions", Judgement("not-observed", "no activations"), layer.name)
+            yield Finding(
+                level, name, f"{layer.name}/decisions", Judgement("not-observed", "no activations"), layer.name
+            )
             continue
         row = rows.get(layer.name)
         reason = f"{row.unexcused} decisions differ by more than rounding" if row and row.unexcused else ""
@@ -240,11 +248,15 @@ def check_training(bench: Bench, outputs: Outputs) -> Iterator[Finding]:
         layer = tensor.split("/")[0] if "/" in tensor else ""
         found = outputs.get("losses") if tensor == "losses" else weights.get(tensor)
         moved = wanted.moved_rms.get(tensor, 0.0)
-        judgement = judge(found, replace(expected, allowance_rms=squares.get(layer, 0.0) ** 0.5 * moved), bench.precision)
+        judgement = judge(
+            found, replace(expected, allowance_rms=squares.get(layer, 0.0) ** 0.5 * moved), bench.precision
+        )
         if judgement.verdict == "fail" and cause is None:
             cause = _update_cause(bench, weights)
         at_sgd = bool(cause) and judgement.verdict == "fail"
-        yield Finding("training", name, tensor, judgement, "sgd" if at_sgd else layer, cause=(cause or "") if at_sgd else "")
+        yield Finding(
+            "training", name, tensor, judgement, "sgd" if at_sgd else layer, cause=(cause or "") if at_sgd else ""
+        )
 
 
 def _update_cause(bench: Bench, weights: Arrays) -> str:
@@ -257,7 +269,6 @@ def _update_cause(bench: Bench, weights: Arrays) -> str:
     end: Tensor = wanted.expected[name].value
     gradients = [seen.gradient for seen in wanted.passes]
     return causes.explain_update(bench.material.weights[name], weights[name], np.asarray(end), gradients, rules)
-
 
 
 _MAKERS: dict[str, Callable[[Bench], Iterator[Job]]] = {

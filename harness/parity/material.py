@@ -51,12 +51,13 @@ def workers(options: ParityOptions) -> list[WorkerSpec]:
     if not names and not options.impls:
         names = [name for name in registry.frameworks() if name in pythons or not registry.missing_modules(name)]
         if not names:
-            raise CannotMeasure("no framework is installed: pip install 'alexbench[cpu]', or 'alexbench[torch]' for one")
+            raise CannotMeasure(
+                "no framework is installed: pip install 'alexbench[cpu]', or 'alexbench[torch]' for one"
+            )
     ordered = sorted(dict.fromkeys(names), key=lambda name: name not in LONGEST_FIRST)
     made = [_spec(options, name, registry.reference(name), pythons.get(name)) for name in ordered]
-    for target in dict.fromkeys(options.impls):
-        made.append(_spec(options, target, _absolute(target), None))
-    return made
+    outside = [_spec(options, target, _absolute(target), None) for target in dict.fromkeys(options.impls)]
+    return [*made, *outside]
 
 
 def _spec(options: ParityOptions, label: str, target: str, python: str | None) -> WorkerSpec:

@@ -11,7 +11,7 @@ from harness.parity.finding import Finding, Outputs
 from harness.parity.levels import JobBook
 from harness.parity.rows import Origin, Row, row
 from harness.parity.schedule import Assignment
-from harness.parity.verdict import Judgement
+from harness.parity.verdict import Judgement, Verdict
 from harness.progress import Progress
 
 # What a level costs beside the others, for the estimate of the time left.
@@ -74,7 +74,7 @@ class ParityRun:
     def failed(self, label: str, assignment: Assignment, kind: str, message: str) -> None:
         """A task without arrays is one row: an outside implementation's bad output is its failure, the rest errors."""
         job = assignment.job
-        verdict = "fail" if kind == "bad-output" else "error"
+        verdict: Verdict = "fail" if kind == "bad-output" else "error"
         if verdict == "error":
             self.problems.append(Problem(label, kind, message))
         finding = Finding(job.level, job.case, "", Judgement(verdict, message), job.layer)

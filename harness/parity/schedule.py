@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -133,7 +132,7 @@ class Schedule:
                 self._sink.failed(label, assignment, event["kind"], event["message"])
         finally:
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                path.unlink()
 
     def _feed(self, running: _Running, spec: WorkerSpec) -> None:
         while len(running.open) < AHEAD and not running.told_to_finish:

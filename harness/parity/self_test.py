@@ -1,7 +1,7 @@
 """`alexbench parity --self-test`: plant known faults, and show that each is caught and its layer or operator named.
 
-Every framework runs the miniature network composed from its own operators: once without a fault, where nothing may fail, and
-once with each fault, where something must.
+Every framework runs the miniature network composed from its own operators: once without a fault, where nothing may
+fail, and once with each fault, where something must.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ class SelfTest:
             if not full:
                 raise AlexbenchError(f"{label} is no full framework: the self-test plants its faults in operators")
             for tuning in self.tunings:
-                yield from self._variant(label, CORRECT, tuning, [j for level in LEVEL_ORDER for j in self.book.jobs(level)])
+                yield from self._variant(
+                    label, CORRECT, tuning, [j for level in LEVEL_ORDER for j in self.book.jobs(level)]
+                )
             for fault in FAULTS.values():
                 yield from self._variant(label, fault.name, self.tunings[0], list(self._jobs(fault)))
 

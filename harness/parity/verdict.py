@@ -1,7 +1,7 @@
 """A verdict that is derived, not picked: four tests, and the worst one names it.
 
-1. Exact. Small integers, of which the precision holds every intermediate: not one bit may differ. Separates meaning from
-   rounding.
+1. Exact. Small integers, of which the precision holds every intermediate: not one bit may differ. Separates meaning
+   from rounding.
 2. Gauge. |found - reference| <= c(K) u G, element by element; G is the same sum over absolute values, K its length. For
    results that accumulate over layers, eight predicted standard deviations in its place.
 3. Baseline. The rms error is at most twice that of the same computation in plain float32 NumPy, or of plain sequential
@@ -60,7 +60,9 @@ def _baseline_ratio(errors: Errors, expected: Expected) -> float | None:
 
 def _failure(errors: Errors, expected: Expected, ratio: float | None) -> str:
     if errors.mismatched_nonfinite:
-        return f"NaN or infinity differ from the reference in {errors.mismatched_nonfinite} of {errors.elements} elements"
+        return (
+            f"NaN or infinity differ from the reference in {errors.mismatched_nonfinite} of {errors.elements} elements"
+        )
     if expected.exact:
         return f"exact test: differs by up to {errors.max_abs_error:.3g}" if errors.max_abs_error else ""
     found: list[tuple[float, str]] = []
@@ -68,7 +70,10 @@ def _failure(errors: Errors, expected: Expected, ratio: float | None) -> str:
         found.append((errors.gauge_ratio, f"gauge: error {errors.gauge_ratio:.3g} times the rounding bound"))
     if ratio is not None and ratio > expected.multiple:
         found.append(
-            (ratio / expected.multiple, f"baseline: rms error {ratio:.3g} times that of float32 NumPy (limit {expected.multiple:g})")
+            (
+                ratio / expected.multiple,
+                f"baseline: rms error {ratio:.3g} times that of float32 NumPy (limit {expected.multiple:g})",
+            )
         )
     return max(found)[1] if found else ""
 
