@@ -107,7 +107,8 @@ def _groups(rows: Sequence[Row], *names: str) -> dict[tuple[str, ...], list[Row]
     for row in rows:
         groups.setdefault(tuple(text(row, name) for name in names), []).append(row)
     first = {level: place for place, level in reversed(list(enumerate(key[0] for key in groups)))}
-    return dict(sorted(groups.items(), key=lambda item: first[item[0][0]]))  # levels together, workers interleave them
+    # Levels together and frameworks by name: workers interleave them, and another order every time.
+    return dict(sorted(groups.items(), key=lambda item: (first[item[0][0]], *item[0][1:])))
 
 
 def _line(level: str, framework: str, rows: Sequence[Row]) -> Line:

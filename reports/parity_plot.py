@@ -83,7 +83,7 @@ def _draw_series(axes: Axes, rows: Sequence[Row], order: Sequence[str]) -> None:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((text(row, "framework"), text(row, "tuning")), []).append(row)
-    drawn = {key: _relative(group, "rms_error") for key, group in groups.items()}
+    drawn = {key: _relative(group, "rms_error") for key, group in sorted(groups.items())}
     low, high = _limits([gauge, baseline, *drawn.values()])
     axes.set_yscale("log")
     axes.set_ylim(low, high)

@@ -31,7 +31,7 @@ class Origin:
             network=self.network,
             weights=self.weights_hash[:12],
             seed=self.seed,
-            framework=version,
+            framework=version or None,
             device=self.device,
             precision=self.precision,
             tuning=tuning or None,

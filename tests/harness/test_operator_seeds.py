@@ -1,4 +1,4 @@
-"""Twenty seeds of the operator level in every framework: a correct implementation raises no alarm, whatever the data."""
+"""Twenty seeds of the operator level in every framework: a correct one raises no alarm, whatever the data."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Desk:
         weights.save(folder / "weights.safetensors", SMALL.name, self.weights)
 
     def task(self, do: str, inputs: dict[str, Any], **more: Any) -> dict[str, Any]:
-        save_file({name: np.ascontiguousarray(value) for name, value in inputs.items()}, self.folder / "in")
+        save_file({name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}, self.folder / "in")
         files = {"inputs": str(self.folder / "in"), "output": str(self.folder / "out")}
         network = {"network": network_to_json(SMALL), "weights": str(self.folder / "weights.safetensors")}
         return {"do": do, **COMMON, **files, **network, **more}

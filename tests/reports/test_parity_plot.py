@@ -33,7 +33,7 @@ def test_every_framework_and_tuning_is_in_the_legend(figure: list[Figure], tmp_p
     assert legend is not None
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[:2] == ["rounding gauge (1 σ)", "float32 NumPy"]
-    assert labels[2:] == [f"{name} {tuning}" for name in FRAMEWORKS for tuning in ("stock", "tuned")]
+    assert labels[2:] == [f"{name} {tuning}" for name in sorted(FRAMEWORKS) for tuning in ("stock", "tuned")]
     assert figure[0].axes[0].get_yscale() == "log"
 
 

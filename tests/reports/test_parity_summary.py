@@ -88,11 +88,11 @@ def test_the_row_that_knows_the_cause_names_the_layer() -> None:
     assert (failure.layer, failure.cause, failure.rows) == ("norm1", "k is 1", 3)
 
 
-def test_rows_of_interleaved_workers_are_sorted_into_their_levels() -> None:
+def test_rows_of_interleaved_workers_are_sorted_into_their_levels_and_frameworks() -> None:
     rows = [row("layer", "torch", "a"), row("forward", "torch", "a"), row("layer", "jax", "a")]
     assert [(line.level, line.framework) for line in digest(rows).lines] == [
-        ("layer", "torch"),
         ("layer", "jax"),
+        ("layer", "torch"),
         ("forward", "torch"),
     ]
 
