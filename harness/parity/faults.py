@@ -218,7 +218,8 @@ POOLING: tuple[Fault, ...] = (
 
 
 def _half_at_zero(x: Array, dy: Array, dx: Array) -> Array:
-    return (dx + 0.5 * dy * (x == 0)).astype(dx.dtype)
+    passed: Array = dx + 0.5 * dy * (x == 0)
+    return passed.astype(dx.dtype)
 
 
 def _leaky(x: Array, y: Array, mask: Array | None) -> Array:
@@ -231,7 +232,8 @@ def _nan_to_zero(x: Array, y: Array, mask: Array | None) -> Array:
 
 def _rough_tanh(x: Array, y: Array, mask: Array | None) -> Array:
     """Padé [3/2] approximation, clipped: what an over-eager optimiser substitutes."""
-    return np.asarray(np.clip(x * (15 + x * x) / (15 + 6 * x * x), -1, 1), dtype=y.dtype)
+    rough: Array = np.clip(x * (15 + x * x) / (15 + 6 * x * x), -1, 1)
+    return rough.astype(y.dtype)
 
 
 def _channels_first(layer: Dense, shape: Shape, parameters: Parameters) -> Arrays:
