@@ -79,7 +79,7 @@ class Bench:
     @cached_property
     def loss_cases(self) -> list[LossCase]:
         """Softmax cross-entropy."""
-        return list(loss_cases(self.material.seed))
+        return list(loss_cases(self.precision, self.material.seed))
 
     @cached_property
     def chunks(self) -> list[tuple[str, Array]]:

@@ -100,6 +100,11 @@ def workers_of(out: Path) -> list[psutil.Process]:
     return found
 
 
+def plain_network(lines: str) -> str:
+    """The text of a correct network in plain NumPy, with these lines at its end."""
+    return f"{PLAIN_NETWORK.read_text()}\n\n{lines}\n"
+
+
 def told(done: Done) -> str:
     """What was said, as one line: tables and messages are folded to the width of a terminal."""
     return " ".join((done.stdout + " " + done.stderr).split())

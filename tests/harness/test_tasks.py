@@ -131,7 +131,9 @@ def test_the_logits_alone_are_enough(desk: Desk) -> None:
     np.testing.assert_array_equal(external(desk, giving({"fc2": LOGITS}))["fc2"], LOGITS)
 
 
-@pytest.mark.parametrize("value", [LOGITS.tolist(), LOGITS.astype(np.int16), LOGITS.astype(np.float64), LOGITS[:, ::-1]])
+@pytest.mark.parametrize(
+    "value", [LOGITS.tolist(), LOGITS.astype(np.int16), LOGITS.astype(np.float64), LOGITS[:, ::-1]]
+)
 def test_anything_that_is_an_array_of_numbers_is_taken(desk: Desk, value: Any) -> None:
     np.testing.assert_array_equal(external(desk, giving({"fc2": value}))["fc2"], np.asarray(value, np.float32))
 
@@ -334,7 +336,7 @@ def test_training_asks_for_the_decisions_before_each_step_and_lets_training_end(
     found = desk.output()
     assert found["losses"].tolist() == [0, 1, 2]
     assert set(found) == {"losses", "weights/fc2/bias", "step0/conv1", "step1/conv1", "step2/conv1"}
-    order = [call[0] for call in witness.seen if call[0] not in ("build",)]
+    order = [call[0] for call in witness.seen if call[0] != "build"]
     assert order == ["activations", "step", "activations", "step", "activations", "step", "end of training"]
     assert [call[2] for call in witness.seen if call[0] == "step"] == [
         UpdateRule(rate, momentum=0.8, weight_decay=0.1) for rate in (1.0, 0.5, 0.25)
@@ -352,7 +354,10 @@ def test_half_a_framework_is_told_what_it_lacks(desk: Desk, do: str) -> None:
 
 
 def test_a_function_describes_itself_as_no_full_framework() -> None:
-    assert runner_on(lambda network, arrays: None).run({"do": "describe", "device": "cpu"}) == {"facts": {}, "full": False}
+    assert runner_on(lambda network, arrays: None).run({"do": "describe", "device": "cpu"}) == {
+        "facts": {},
+        "full": False,
+    }
 
 
 def test_a_planted_fault_reaches_the_operators_and_other_faults_do_not_share_them(desk: Desk) -> None:

@@ -1,7 +1,7 @@
 """A full `impls.protocol.Framework` in NumPy, as somebody outside this project could write one.
 
-It computes by the oracle's formulas in float32, so it is a correct implementation with rounding errors of its own. Workers
-load this file by its path.
+It computes by the oracle's formulas in float32, so it is a correct implementation with rounding errors of its own.
+Workers load this file by its path.
 """
 
 from __future__ import annotations

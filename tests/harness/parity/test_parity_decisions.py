@@ -110,9 +110,7 @@ def test_equal_zeros_of_a_relu_in_a_window_are_no_choice() -> None:
     assert seen.turned() == []
 
 
-@given(
-    st.integers(1, 4), st.integers(1, 3), st.tuples(*[st.integers(0, 1)] * 4), st.integers(4, 7), st.integers(4, 7)
-)
+@given(st.integers(1, 4), st.integers(1, 3), st.tuples(*[st.integers(0, 1)] * 4), st.integers(4, 7), st.integers(4, 7))
 @settings(max_examples=30, deadline=None)
 def test_the_largest_of_each_window_is_the_pools_output(
     size: int, stride: int, padding: tuple[int, ...], height: int, width: int

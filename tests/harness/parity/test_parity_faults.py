@@ -88,7 +88,8 @@ def test_no_fault_is_lost_because_another_has_its_name() -> None:
     [
         "α divided by n", "k = 1", "windows clipped at the edge between two towers", "SAME padding", "ceil mode",
         "channels first", "groups of kernels in the wrong order", "missing ReLU", "wrong order", "not scaled at test",
-        "derivative of 1/2 at 0", "TF32", "bfloat16", "learning rate outside the velocity", "decay outside the velocity",
+        "derivative of 1/2 at 0", "TF32", "bfloat16", "learning rate outside the velocity",
+        "decay outside the velocity",
     ],
 )  # fmt: skip
 def test_the_mistakes_that_the_design_lists_are_all_planted(words: str) -> None:
@@ -193,7 +194,9 @@ def test_what_moves_gradients_back_is_the_transpose_of_what_moves_parameters(fau
         moved, back = fault.move(layer, shape, p), fault.back(layer, shape, g)
         assert set(moved) == set(back) == set(sides)
         for name in sides:
-            assert np.vdot(moved[name], g[name]) == pytest.approx(np.vdot(p[name], back[name]), rel=1e-9, abs=1e-9), name
+            assert np.vdot(moved[name], g[name]) == pytest.approx(np.vdot(p[name], back[name]), rel=1e-9, abs=1e-9), (
+                name
+            )
 
 
 @pytest.mark.parametrize("groups", [2, 3, 4])
@@ -203,7 +206,9 @@ def test_groups_are_moved_back_whatever_their_number(name: str, groups: int) -> 
     assert isinstance(fault, Rearranged)
     layer = Conv(name="case:conv", kernels=5 * groups, size=1, groups=groups)
     rng = np.random.default_rng(1)
-    p, g = ({"weight": rng.standard_normal((1, 1, 2, 5 * groups)), "bias": rng.standard_normal(5 * groups)} for _ in "pg")
+    p, g = (
+        {"weight": rng.standard_normal((1, 1, 2, 5 * groups)), "bias": rng.standard_normal(5 * groups)} for _ in "pg"
+    )
     moved, back = fault.move(layer, (1, 2, 2, 2 * groups), p), fault.back(layer, (1, 2, 2, 2 * groups), g)
     assert np.vdot(moved["weight"], g["weight"]) == pytest.approx(np.vdot(p["weight"], back["weight"]))
     assert not np.array_equal(moved["weight"], p["weight"])
@@ -362,7 +367,9 @@ def test_a_rate_outside_the_velocity_shows_only_once_the_rate_has_dropped() -> N
 def test_the_right_update_is_the_papers() -> None:
     weight, velocity, gradient = np.array([2.0]), np.array([0.5]), np.array([3.0])
     sgd_update(weight, velocity, gradient, UpdateRule(0.1, 0.9, 0.25), 0.25)
-    assert velocity[0] == pytest.approx(0.9 * 0.5 - 0.25 * 0.1 * 2 - 0.1 * 3) and weight[0] == pytest.approx(2 + velocity[0])
+    assert velocity[0] == pytest.approx(0.9 * 0.5 - 0.25 * 0.1 * 2 - 0.1 * 3) and weight[0] == pytest.approx(
+        2 + velocity[0]
+    )
 
 
 @pytest.mark.parametrize("fault", [*LOSSES.values(), *IN_LAYERS.values()], ids=[*LOSSES, *IN_LAYERS])

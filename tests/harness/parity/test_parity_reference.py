@@ -164,7 +164,9 @@ def test_two_training_steps_too_few_are_seen(bench: Bench, arrays: dict[str, Arr
 def made_bench(bench: Bench, folder: Path, photographs: tuple[str, ...], each: int = 1) -> Bench:
     """A bench of its own with so many photographs, each in `each` views of its own."""
     count = each * len(photographs)
-    images = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1) + np.zeros((count, *bench.material.images.shape[1:]))
+    images = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1) + np.zeros(
+        (count, *bench.material.images.shape[1:])
+    )
     material: Material = replace(
         bench.material,
         images=images.astype(np.float32),
@@ -214,7 +216,9 @@ def test_a_batch_has_a_mask_for_every_dropout_layer_with_its_rate(bench: Bench) 
 def test_the_learning_rate_drops_while_momentum_is_under_way(bench: Bench) -> None:
     rates = [rule.learning_rate for _, rule in bench.steps]
     assert len(set(rates)) == 2 and rates == sorted(rates, reverse=True)
-    assert 1 <= rates.index(min(rates)) <= len(rates) - 2, "both rates need two steps to tell the forms of momentum apart"
+    assert 1 <= rates.index(min(rates)) <= len(rates) - 2, (
+        "both rates need two steps to tell the forms of momentum apart"
+    )
 
 
 def test_another_seed_draws_another_batch(bench: Bench, tmp_path: Path) -> None:

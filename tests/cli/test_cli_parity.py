@@ -1,0 +1,144 @@
+"""`alexbench parity` with one framework: what it prints, what it leaves, how it ends."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from program import LAYERS, Done, is_plain, parity, rows, run_json, verdicts
+
+LEVELS = ["operator", "layer", "forward", "gradient", "training"]
+COLUMNS = (  # DESIGN.md, section 8
+    "level case tensor framework device precision elements max_abs_error rms_error max_ulp gauge_ratio baseline_ratio"
+    " zeros ties verdict reason signature"
+).split()
+
+
+@pytest.fixture(params=["torch", "tensorflow", "jax"])
+def framework(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def compared(framework: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+    """The run of one framework, made once: it is looked at from several sides."""
+    return _compared(framework, tmp_path_factory)
+
+
+@functools.cache
+def _compared(framework: str, factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+    out = factory.mktemp("alone") / framework
+    return parity("--frameworks", framework, out=out), out
+
+
+def test_a_framework_alone_is_equal_at_every_level(framework: str, compared: tuple[Done, Path]) -> None:
+    done, out = compared
+    assert done.returncode == 0, done.stdout
+    assert f"checks passed in {framework}." in done.stdout
+    for level in LEVELS:
+        for tuning in ("stock", "tuned"):
+            assert verdicts(rows(out, level=level, tuning=tuning)) == {"pass"}
+    assert {row["framework"] for row in rows(out)} == {framework}
+
+
+def test_the_summary_is_read_in_ten_seconds(framework: str, compared: tuple[Done, Path]) -> None:
+    shown = compared[0].stdout
+    assert is_plain(shown)
+    lines = shown.splitlines()
+    assert len(lines) <= 12
+    assert [line.split()[0] for line in lines[1:6]] == LEVELS
+    assert max(map(len, lines)) <= 80
+    assert is_plain(compared[0].stderr)
+
+
+def test_csv_and_parquet_hold_the_same_in_the_agreed_order(framework: str, compared: tuple[Done, Path]) -> None:
+    _, out = compared
+    parquet = pd.read_parquet(out / "parity.parquet")
+    csv = pd.read_csv(out / "parity.csv", dtype=dict(parquet.dtypes), keep_default_na=False, na_values=[""])
+    assert list(parquet.columns)[: len(COLUMNS)] == COLUMNS
+    assert len(parquet) > 100
+    pd.testing.assert_frame_equal(csv, parquet, check_exact=True)
+
+
+def test_no_row_is_without_its_signature(framework: str, compared: tuple[Done, Path]) -> None:
+    signatures = {row["signature"] for row in rows(compared[1])}
+    assert len(signatures) == 2  # stock and tuned
+    for signature in signatures:
+        fields = dict(field.split(":", 1) for field in signature.split("|"))
+        assert (fields["network"], fields["precision"], fields["seed"]) == ("cifar-4layer", "float32", "0")
+        assert fields["framework"].startswith(f"{framework}-")
+        assert len(fields["weights"]) == 12
+
+
+def test_run_json_says_what_was_done(framework: str, compared: tuple[Done, Path]) -> None:
+    _, out = compared
+    run = run_json(out)
+    assert run["status"] == "complete"
+    assert run["failures"] == []
+    assert run["arguments"]["network"] == "cifar-4layer"
+    assert run["arguments"]["frameworks"] == [framework]
+    assert run["rows"] == {"parity": len(rows(out))}
+    assert set(run["files"]) == {file.name for file in out.iterdir()} - {"run.json"}
+    assert "process" not in run
+    assert {"cores", "memory_gb", "cpu"} <= set(run["environment"]["machine"])
+    fields = dict(field.split(":", 1) for field in run["signature"].split("|"))
+    assert fields["network"] == "cifar-4layer"
+    assert all(fields.values()), f"an empty field in {run['signature']}"
+
+
+def test_the_report_shows_the_picture(framework: str, compared: tuple[Done, Path]) -> None:
+    _, out = compared
+    report = (out / "report.md").read_text()
+    assert "](error-by-layer.png)" in report
+    assert run_json(out)["signature"] in report
+    with Image.open(out / "error-by-layer.png") as picture:
+        assert picture.format == "PNG"
+        picture.load()
+        assert min(picture.size) >= 400
+        assert len(set(picture.convert("RGB").resize((64, 64)).get_flattened_data())) > 4  # something is drawn
+
+
+def test_every_layer_and_parameter_is_observed(framework: str, compared: tuple[Done, Path]) -> None:
+    _, out = compared
+    assert {row["tensor"] for row in rows(out, level="forward")} == {*LAYERS, "top5"}
+    parameters = {f"{layer}/{part}" for layer in ("conv1", "conv2", "conv3", "fc4") for part in ("weight", "bias")}
+    assert parameters <= {row["tensor"] for row in rows(out, level="gradient")}
+    assert parameters <= {row["tensor"] for row in rows(out, level="training")}
+    assert set(LAYERS) == {row["layer"] for row in rows(out, level="layer")}
+
+
+@pytest.mark.needs("torch")
+def test_without_out_the_run_lies_in_runs(tmp_path: Path) -> None:
+    from program import alexbench
+
+    done = alexbench(
+        "parity", "--network", "cifar-4layer", "--frameworks", "torch", "--level", "forward", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (made,) = (tmp_path / "runs").iterdir()
+    assert made.name.endswith("-parity")
+    assert f"runs/{made.name}/report.md" in done.stderr
+    assert json.loads((made / "run.json").read_text())["status"] == "complete"
+
+
+@pytest.mark.needs("torch")
+def test_verbose_says_every_row(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = parity("--frameworks", "torch", "--level", "forward", "--tuning", "stock", "--verbose", out=out)
+    assert done.returncode == 0
+    assert sum(": pass gauge_ratio" in line for line in done.stderr.splitlines()) == len(rows(out)) == 13
+
+
+@pytest.mark.needs("torch")
+def test_another_seed_is_another_network(tmp_path: Path) -> None:
+    signatures = set()
+    for seed in (0, 1):
+        out = tmp_path / str(seed)
+        done = parity("--frameworks", "torch", "--level", "forward", "--tuning", "stock", "--seed", seed, out=out)
+        assert done.returncode == 0, done.stdout
+        signatures |= {row["signature"].split("|weights:")[1].split("|")[0] for row in rows(out)}
+    assert len(signatures) == 2
