@@ -23,6 +23,8 @@ from typing import IO, Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STDERR_LINES_KEPT = 8
+ANSWERS = ("done", "failed")  # to a task
+CLOSING = ("finished", "missing", "load-failed")
 
 Event = dict[str, Any]
 
@@ -53,7 +55,7 @@ def import_path(spec: WorkerSpec, folder: Path) -> str:
         for package in ("harness", "impls"):
             with contextlib.suppress(FileExistsError):
                 (root / package).symlink_to(CHECKOUT / package, target_is_directory=True)
-    return os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")]), str(Path.cwd())])
 
 
 def worker_environment(spec: WorkerSpec) -> dict[str, str]:
@@ -65,6 +67,7 @@ def worker_environment(spec: WorkerSpec) -> dict[str, str]:
         XLA_PYTHON_CLIENT_PREALLOCATE="false",
         NVIDIA_TF32_OVERRIDE=environment.get("NVIDIA_TF32_OVERRIDE", ""),
         PYTHONUNBUFFERED="1",
+        PYTHONSAFEPATH="1",  # "-m" would put the working folder first: a user's own `harness` or `impls` before ours
     )
     if not environment["NVIDIA_TF32_OVERRIDE"]:
         del environment["NVIDIA_TF32_OVERRIDE"]
@@ -76,6 +79,13 @@ def worker_environment(spec: WorkerSpec) -> dict[str, str]:
         environment.update(TF_NUM_INTRAOP_THREADS=count)
     environment.update(spec.extra_environment)
     return environment
+
+
+def _is_event(found: Any) -> bool:
+    """Whether a line of the pipe is one of the worker's own, and not what user code wrote there."""
+    if not isinstance(found, dict) or str(found.get("event")) not in ("ready", *ANSWERS, *CLOSING):
+        return False
+    return found["event"] not in ANSWERS or isinstance(found.get("task"), str)
 
 
 class Worker:
@@ -93,6 +103,7 @@ class Worker:
         self._closing: Event | None = None
         self._timed_out = False
         self._last_sign = time.monotonic()
+        self._asked, self._answered = 1, 0  # each written by one thread; the first answer is that it is ready
         log_folder.mkdir(parents=True, exist_ok=True)
         self._stderr_path = log_folder / f"{spec.label.replace('/', '_')}.stderr"
         read_end, write_end = os.pipe()
@@ -121,6 +132,7 @@ class Worker:
         """Queue a task. A worker that is gone already reports so through its last event, not here."""
         assert self._process.stdin is not None
         self._last_sign = time.monotonic()
+        self._asked += 1
         with contextlib.suppress(BrokenPipeError, ValueError, OSError):
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()
@@ -131,12 +143,15 @@ class Worker:
 
     def kill(self) -> None:
         """End the worker and everything it started, now."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._end_group()
         with contextlib.suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
         self._process.wait()
+
+    def _end_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _listen(self, pipe: IO[bytes]) -> None:
         with pipe:
@@ -146,23 +161,28 @@ class Worker:
                     event = json.loads(line)
                 except ValueError:
                     continue  # user code that writes into our pipe costs itself only a lost line
-                if not isinstance(event, dict):
+                if not _is_event(event):
                     continue
-                if event.get("event") in ("finished", "missing", "load-failed"):
+                self._answered += 1
+                if event["event"] in CLOSING:
                     self._closing = event
                 else:
                     self._events.put({**event, "worker": self.spec.label})
         code = self._process.wait()
+        self._end_group()
         closing = self._closing if self._closing is not None and code == 0 else self._obituary(code)
         self._events.put({**closing, "worker": self.spec.label})
 
     def _guard(self) -> None:
         while self._process.poll() is None:
-            if time.monotonic() - self._last_sign > self.spec.silence_limit_s:
+            # A worker with nothing to do is silent too, while the comparison beside it computes a reference.
+            silent_s = time.monotonic() - self._last_sign
+            if self._asked > self._answered and silent_s > self.spec.silence_limit_s:
                 self._timed_out = True
                 self.kill()
                 return
             time.sleep(0.2)
+        self._end_group()  # children that hold the event pipe would keep _listen from its end
 
     def _obituary(self, code: int) -> Event:
         if self._timed_out:

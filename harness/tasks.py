@@ -155,7 +155,10 @@ class Runner:
             # What this step decides (which ReLUs are open), with the weights it starts from.
             activations = implementation.activations(batch.images, batch.masks)
             outputs |= {f"step{index}/{name}": activations[name] for name in task["decisions"]}
-            losses.append(float(next(trajectory)))
+            loss = next(trajectory, None)
+            if loss is None:
+                raise BadOutput(f"train(steps) yielded {index} losses, expected one for each of {len(steps)} steps")
+            losses.append(float(loss))
         for _ in trajectory:
             pass
         outputs |= {f"weights/{name}": value for name, value in implementation.weights().items()}
@@ -172,7 +175,7 @@ class Runner:
         forward = self._object(network, copies)
         if not callable(forward):
             raise BadOutput(f"build(...) returned {_describe(forward)}, expected a function activations(images)")
-        found = forward(_inputs(task)["images"])
+        found = forward(np.array(_inputs(task)["images"]))
         _write(task["output"], _checked_activations(network, found))
         return {}
 
@@ -194,11 +197,16 @@ def _checked_activations(network: Network, found: object) -> Arrays:
     return {name: _as_array(name, value) for name, value in found.items()}
 
 
+def _refused(array: Array) -> Array:
+    """NumPy would cast None, "1.5" and complex numbers without a word."""
+    raise TypeError(f"its dtype is {array.dtype}")
+
+
 def _as_array(name: str, value: Any) -> Array:
     if hasattr(value, "detach"):  # a PyTorch tensor that still carries its graph
         value = value.detach().cpu()
     try:
         array = np.asarray(value)
-        return array.astype(np.float32)
+        return array.astype(np.float32) if array.dtype.kind not in "cOSUMm" else _refused(array)
     except (TypeError, ValueError) as error:
         raise BadOutput(f"layer {name!r}: {_describe(value)} is not an array of numbers ({error})"[:500]) from None

@@ -14,7 +14,7 @@ import queue
 import sys
 import threading
 import time
-from typing import Any
+from typing import IO, Any
 
 from harness import tasks
 from harness.environment import peak_memory_mb
@@ -32,13 +32,23 @@ class Events:
 
     def send(self, event: str, **fields: Any) -> None:
         """Write one event as a line."""
-        self._pipe.write(json.dumps({"event": event, **fields}) + "\n")
+        # The line begins with its own end of line, in case somebody else left one unfinished.
+        self._pipe.write("\n" + json.dumps({"event": event, **fields}) + "\n")
         self._pipe.flush()
 
 
-def _read_tasks(inbox: queue.Queue[Task]) -> None:
+def _own_input() -> IO[str]:
+    """Standard input for us alone: user code that reads it finds nothing, instead of our tasks."""
+    own = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    return own
+
+
+def _read_tasks(tasks_in: IO[str], inbox: queue.Queue[Task]) -> None:
     """Pass tasks on as they arrive; end the process where the parent is gone."""
-    for line in sys.stdin:
+    for line in tasks_in:
         task = json.loads(line)
         inbox.put(task)
         if task["do"] == "finish":
@@ -72,7 +82,7 @@ def main() -> None:
     os.set_inheritable(descriptor, False)
     events = Events(descriptor)
     inbox: queue.Queue[Task] = queue.Queue()
-    threading.Thread(target=_read_tasks, args=(inbox,), daemon=True).start()
+    threading.Thread(target=_read_tasks, args=(_own_input(), inbox), daemon=True).start()
     runner = tasks.Runner(target)
     try:
         runner.load()

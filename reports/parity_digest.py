@@ -90,8 +90,10 @@ def plural(number: int, noun: str) -> str:
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Three significant digits; a dash where there is nothing to tell."""
-    return "-" if ratio is None else f"{ratio:.3g}"
+    """Three significant digits; a dash where there is nothing to tell, a bound where no digit tells more."""
+    if ratio is None:
+        return "-"
+    return f"{ratio:.3g}" if not ratio >= 1e6 else "> 1e6"
 
 
 def worst(values: Sequence[float | None]) -> float | None:

@@ -5,7 +5,8 @@ References and input files are made when a level first needs them, and shared by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +48,16 @@ class Material:
     folder: Path  # for input and output files
 
 
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names, those that come again with a number."""
+    seen: Counter[str] = Counter()
+    found: list[str] = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
+
+
 class Bench:
     """Material, and the references made from it."""
 
@@ -60,7 +71,7 @@ class Bench:
     def file(self, name: str, arrays: Mapping[str, Any]) -> str:
         """A file of input arrays, written once; labels become float32 too, which holds whole numbers to 2^24."""
         if name not in self._files:
-            path = self.material.folder / f"{name.replace('/', '_').replace(' ', '_')}.in"
+            path = self.material.folder / f"input{len(self._files)}.in"  # photographs' names may be too long for one
             found = {key: np.asarray(value, dtype=np.float32) for key, value in arrays.items()}
             chunks = (chunk for array in found.values() for chunk in tensor_file.chunks_of(array))
             tensor_file.write(path, {key: array.shape for key, array in found.items()}, chunks, {})
@@ -84,7 +95,7 @@ class Bench:
     @cached_property
     def chunks(self) -> list[tuple[str, Array]]:
         """The views in portions, with a name for each."""
-        views, names = self.material.images, self.material.photographs
+        views, names = self.material.images, _told_apart(self.material.photographs)
         each = len(views) // len(names)
         count = max(1, CROPS_AT_ONCE // each)
         starts = range(0, len(names), count)

@@ -92,6 +92,7 @@ def _measured(
             tunings={label: ("",) if label in outside else options.tunings for label in labels},
             keep=_keeper(folder, options.verbose),
             progress=progress,
+            outside=dict.fromkeys(outside, (options.levels, options.tunings)),
         )
         for label in labels:
             progress.expect(label, parity.total(label))

@@ -96,7 +96,8 @@ def _limits(expected: Expected, precision: Precision) -> Any:
 
 
 def _add_block(errors: Errors, found: Array, reference: Array, limit: Array | None, precision: Precision) -> None:
-    difference = np.abs(found - reference)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        difference = np.abs(found - reference)
     total = sum_of_squares(difference)
     if not math.isfinite(total):
         keep = np.isfinite(found) & np.isfinite(reference)
@@ -114,7 +115,8 @@ def _add_block(errors: Errors, found: Array, reference: Array, limit: Array | No
     errors.max_abs_error = max(errors.max_abs_error, float(difference.max()))
     errors.max_ulp = max(errors.max_ulp, _largest_ulp(difference, reference, precision))
     if limit is not None:
-        errors.gauge_ratio = max(errors.gauge_ratio, float(np.max(difference / limit)))
+        ratio = float(np.max(difference / limit))
+        errors.gauge_ratio = math.inf if math.isnan(ratio) else max(errors.gauge_ratio, ratio)
 
 
 def _largest_ulp(difference: Array, reference: Array, precision: Precision) -> float:

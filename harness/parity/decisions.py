@@ -59,7 +59,8 @@ def turned(
     for layer in network.layers:
         if isinstance(layer, ReLU | MaxPool) and layer.name in upstream and layer.name in found:
             margin = sigma.get(name_before)
-            fits = x_found.shape == x_reference.shape and found[layer.name].shape == reference[layer.name].shape
+            fits = found[layer.name].shape == reference[layer.name].shape
+            fits &= isinstance(layer, ReLU) or x_found.shape == x_reference.shape
             if fits:
                 row = _turned_in(layer, x_found, x_reference, found[layer.name], margin, upstream[layer.name])
             else:

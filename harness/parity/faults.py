@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from harness.parity.fault import (
     WrongLoss,
     WrongUpdate,
 )
+from impls.oracle.convolution import interior, pad
 from impls.oracle.rounding import PRECISIONS
-from impls.protocol import Array, Arrays, UpdateRule
-from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, MaxPool, Padding, ReLU, SpatialNorm, Tanh
+from impls.protocol import Array, Arrays, Operators, UpdateRule, Vjp
+from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, Layer, MaxPool, Padding, ReLU, SpatialNorm, Tanh
 
 Shape = tuple[int, ...]
 
@@ -185,11 +186,23 @@ def _ceil(layer: MaxPool, shape: Shape) -> MaxPool:
     return replace(layer, padding=Padding(pad.top, bottom, pad.left, right))
 
 
-def _zero_border(x: Array, y: Array, mask: Array | None) -> Array:
-    """Windows that reach over the edge compete with zeros: with padding of one pixel, the outermost outputs."""
-    border = np.zeros(y.shape[1:3], bool)
-    border[0], border[:, 0] = True, True
-    return np.where(border[None, :, :, None], np.maximum(y, 0), y).astype(y.dtype)
+@dataclass(frozen=True)
+class ZeroPadded(Fault):
+    """Windows that reach over the edge compete with zeros."""
+
+    def forward(
+        self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, mask: Array | None
+    ) -> Array:
+        assert isinstance(layer, MaxPool)
+        return operators.forward(replace(layer, padding=Padding()), pad(x, layer.padding, 0.0), parameters, mask)
+
+    def vjp(
+        self, operators: Operators, layer: Layer, x: Array, parameters: Parameters, dy: Array, mask: Array | None
+    ) -> Vjp:
+        assert isinstance(layer, MaxPool)
+        plain = replace(layer, padding=Padding())
+        around = operators.vjp(plain, pad(x, layer.padding, 0.0), parameters, dy, mask)
+        return Vjp(np.ascontiguousarray(interior(around.dx, layer.padding)), {})
 
 
 POOLING: tuple[Fault, ...] = (
@@ -202,14 +215,7 @@ POOLING: tuple[Fault, ...] = (
         lambda x: x.size > x.stride,
         change=lambda x, _: replace(x, size=x.stride),
     ),
-    Distorted(
-        "zero-padded-pool",
-        "padding with zeros in place of minus infinity",
-        "pool3",
-        MaxPool,
-        _padded,
-        on_y=_zero_border,
-    ),
+    ZeroPadded("zero-padded-pool", "padding with zeros in place of minus infinity", "pool3", MaxPool, _padded),
     Removed("no-pool", "a missing layer", "pool1", MaxPool),
     Swapped("pool-before-norm", "this layer and the next in the wrong order", "norm1"),
 )
@@ -226,6 +232,10 @@ def _leaky(x: Array, y: Array, mask: Array | None) -> Array:
     return np.where(x < 0, np.asarray(0.01, x.dtype) * x, y).astype(y.dtype)
 
 
+def _leaky_back(x: Array, dy: Array, dx: Array) -> Array:
+    return np.where(x < 0, np.asarray(0.01, dx.dtype) * dy, dx).astype(dx.dtype)
+
+
 def _nan_to_zero(x: Array, y: Array, mask: Array | None) -> Array:
     return np.nan_to_num(y, nan=0.0)
 
@@ -234,6 +244,13 @@ def _rough_tanh(x: Array, y: Array, mask: Array | None) -> Array:
     """Padé [3/2] approximation, clipped: what an over-eager optimiser substitutes."""
     rough: Array = np.clip(x * (15 + x * x) / (15 + 6 * x * x), -1, 1)
     return rough.astype(y.dtype)
+
+
+def _rough_tanh_back(x: Array, dy: Array, dx: Array) -> Array:
+    square = x * x
+    below = 15 + 6 * square
+    slope = ((15 + 3 * square) * below - 12 * square * (15 + square)) / (below * below)
+    return np.where(np.abs(x * (15 + square)) < below, dy * slope, 0).astype(dx.dtype)
 
 
 def _channels_first(layer: Dense, shape: Shape, parameters: Parameters) -> Arrays:
@@ -271,10 +288,12 @@ def _in_training(layer: Dropout) -> bool:
 
 UNITS: tuple[Fault, ...] = (
     Removed("no-relu", "a missing ReLU", "relu2", ReLU),
-    Distorted("leaky-relu", "a leaky ReLU (slope 0.01)", "relu2", ReLU, on_y=_leaky),
+    Distorted("leaky-relu", "a leaky ReLU (slope 0.01)", "relu2", ReLU, on_y=_leaky, on_dx=_leaky_back),
     Distorted("relu-half-at-0", "a derivative of 1/2 at 0", "relu1", ReLU, on_dx=_half_at_zero),
     Distorted("nan-swallowed", "NaN replaced by zero", "relu1", ReLU, on_y=_nan_to_zero),
-    Distorted("rough-tanh", "a rational approximation of tanh", "tanh4", Tanh, on_y=_rough_tanh),
+    Distorted(
+        "rough-tanh", "a rational approximation of tanh", "tanh4", Tanh, on_y=_rough_tanh, on_dx=_rough_tanh_back
+    ),
     Rearranged(
         "nchw-flatten",
         "inputs flattened channels first",

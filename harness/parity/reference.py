@@ -217,6 +217,6 @@ def _one_ulp_away(weights: Mapping[str, Array]) -> Arrays:
     for name, value in weights.items():
         bits = np.array(value, dtype=np.float32).reshape(-1).view(np.int32)
         bits[::2] += 1
-        bits[1::2] -= (bits[1::2] & 0x7FFFFFFF) != 0
+        bits[1::2] += np.where(bits[1::2] & 0x7FFFFFFF, -1, 1).astype(np.int32)  # below 0 there is no smaller size
         moved[name] = bits.view(np.float32).reshape(value.shape)
     return moved

@@ -37,6 +37,7 @@ class ParityRun:
     tunings: dict[str, Sequence[str]]
     keep: Callable[[Row], None]
     progress: Progress
+    outside: dict[str, tuple[Sequence[str], Sequence[str]]] = field(default_factory=dict)  # if it is a full framework
     rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
@@ -46,6 +47,8 @@ class ParityRun:
         """What one worker is to do: the levels in order, each in every tuning."""
 
         def made(full: bool) -> Iterator[Assignment]:
+            if full and label in self.outside:
+                self.levels[label], self.tunings[label] = self.outside[label]
             if not full:
                 self.levels[label], self.tunings[label] = ["forward"], [""]
             for level in self.levels[label]:
@@ -85,7 +88,9 @@ class ParityRun:
         """A worker that did not finish leaves one row for every level and tuning it did not complete."""
         if event["event"] == "finished":
             self.peak_memory_mb[label] = event["peak_memory_mb"]
-            return
+            if self._complete(label):
+                return
+            event = {"event": "died", "reason": "finished without an answer to every task"}
         tail = event.get("stderr", "")
         reason = event["reason"] + (f"; the end of what it printed:\n{tail}" if tail else "")
         kind = {"missing": "missing", "load-failed": "exception"}.get(event["event"], "crash")
@@ -98,6 +103,13 @@ class ParityRun:
                 case = f"{wanted - done} of {wanted} cases" if wanted is not None else "all cases"
                 self._keep(Finding(level, case, "", Judgement("error", reason)), label, tuning)
         self.progress.end(label)
+
+    def _complete(self, label: str) -> bool:
+        return all(
+            self._handled[label, level, tuning] == (self.book.count(level) or 0)
+            for level in self.levels[label]
+            for tuning in self.tunings[label]
+        )
 
     def _handle(self, label: str, assignment: Assignment) -> None:
         key = (label, assignment.job.level, assignment.tuning)

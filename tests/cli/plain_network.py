@@ -48,9 +48,7 @@ def max_pool(layer, x, weights):
 def lrn(layer, x, weights, alpha_over=1):
     total = np.zeros_like(x)
     reach = layer.size // 2
-    for part, squares in zip(
-        np.split(total, layer.groups, axis=3), np.split(x * x, layer.groups, axis=3), strict=True
-    ):
+    for part, squares in zip(np.split(total, layer.groups, axis=3), np.split(x * x, layer.groups, axis=3), strict=True):
         channels = part.shape[3]
         for channel in range(channels):
             part[..., channel] = squares[..., max(0, channel - reach) : channel + reach + 1].sum(axis=3)

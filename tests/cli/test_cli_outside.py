@@ -43,6 +43,7 @@ def compare(file: Path, *arguments: object, attribute: str = "build") -> Done:
         assert {"parity.csv", "parity.parquet", "report.md"} <= {path.name for path in out.iterdir()}
     return done
 
+
 def after_activations(lines: str) -> str:
     """The correct network, whose activations are `found` where these lines begin."""
     start = """
@@ -267,7 +268,9 @@ def wrong(mistake: str, kept: str) -> str:
 def wrong_layers(tmp_path_factory: pytest.TempPathFactory, photograph: Path) -> tuple[Done, Rows]:
     """Every mistake in a network that returns all its layers, and in one that returns its logits."""
     texts = {
-        f"{mistake} {kept}": plain_network(wrong(mistake, kept)) for mistake in WRONG_LAYERS for kept in ("all", "logits")
+        f"{mistake} {kept}": plain_network(wrong(mistake, kept))
+        for mistake in WRONG_LAYERS
+        for kept in ("all", "logits")
     }
     return side_by_side(tmp_path_factory.mktemp("wrong"), texts, photograph)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import WriteImpl
 from PIL import Image
-from program import LAYERS, Done, is_plain, parity, rows, run_json, verdicts
+from program import LAYERS, Done, alexbench, is_plain, parity, rows, run_json, verdicts
 
 LEVELS = ["operator", "layer", "forward", "gradient", "training"]
 COLUMNS = (  # DESIGN.md, section 8
@@ -111,13 +112,9 @@ def test_every_layer_and_parameter_is_observed(framework: str, compared: tuple[D
     assert set(LAYERS) == {row["layer"] for row in rows(out, level="layer")}
 
 
-@pytest.mark.needs("torch")
-def test_without_out_the_run_lies_in_runs(tmp_path: Path) -> None:
-    from program import alexbench
-
-    done = alexbench(
-        "parity", "--network", "cifar-4layer", "--frameworks", "torch", "--level", "forward", cwd=tmp_path
-    )
+def test_without_out_the_run_lies_in_runs(mine: WriteImpl, tmp_path: Path) -> None:
+    mine("")
+    done = alexbench("parity", "--network", "cifar-4layer", "--impl", "./mine.py:build", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (made,) = (tmp_path / "runs").iterdir()
     assert made.name.endswith("-parity")
@@ -125,20 +122,18 @@ def test_without_out_the_run_lies_in_runs(tmp_path: Path) -> None:
     assert json.loads((made / "run.json").read_text())["status"] == "complete"
 
 
-@pytest.mark.needs("torch")
-def test_verbose_says_every_row(tmp_path: Path) -> None:
+def test_verbose_says_every_row(mine: WriteImpl, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = parity("--frameworks", "torch", "--level", "forward", "--tuning", "stock", "--verbose", out=out)
+    done = parity("--impl", f"{mine('')}:build", "--verbose", out=out)
     assert done.returncode == 0
     assert sum(": pass gauge_ratio" in line for line in done.stderr.splitlines()) == len(rows(out)) == 13
 
 
-@pytest.mark.needs("torch")
-def test_another_seed_is_another_network(tmp_path: Path) -> None:
-    signatures = set()
-    for seed in (0, 1):
-        out = tmp_path / str(seed)
-        done = parity("--frameworks", "torch", "--level", "forward", "--tuning", "stock", "--seed", seed, out=out)
+def test_another_seed_or_recipe_is_another_network(mine: WriteImpl, tmp_path: Path) -> None:
+    hashes = set()
+    for number, options in enumerate([(), ("--seed", 1), ("--recipe", "own")]):
+        out = tmp_path / str(number)
+        done = parity("--impl", f"{mine('')}:build", *options, out=out)
         assert done.returncode == 0, done.stdout
-        signatures |= {row["signature"].split("|weights:")[1].split("|")[0] for row in rows(out)}
-    assert len(signatures) == 2
+        hashes |= {row["signature"].split("|weights:")[1].split("|")[0] for row in rows(out)}
+    assert len(hashes) == 3

@@ -63,7 +63,7 @@ def test_an_error_of_a_thousandth_fails_in_every_tensor_of_every_case(tensor: st
 
 
 def test_cross_entropy_expects_what_the_oracle_computes_and_accepts_float32() -> None:
-    for case in loss_cases(0):
+    for case in loss_cases(FLOAT32, 0):
         expected = reference.expected_loss(case, FLOAT32)
         loss, dlogits = operators.cross_entropy(case.logits.astype(np.float64), case.labels)
         assert np.asarray(expected["loss"].value).tolist() == [loss]
