@@ -96,7 +96,9 @@ def _measured(
         )
         for label in labels:
             progress.expect(label, parity.total(label))
-        schedule = Schedule(workspace, material.at_once(options, len(specs)), options.precision, parity)
+        at_once = material.at_once(options, len(specs))
+        preparations = book.preparations(options.levels if set(labels) - outside else ("forward",))
+        schedule = Schedule(workspace, at_once, options.precision, parity, preparations)
         schedule.run({spec.label: (spec, parity.assignments(spec.label)) for spec in specs})
     show(parity.rows)
     timings = {"seconds": time.monotonic() - started}

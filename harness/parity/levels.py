@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,17 @@ class JobBook:
         if level not in self._jobs:
             self._jobs[level] = list(_MAKERS[level](self.bench))
         return self._jobs[level]
+
+    def preparations(self, levels: Sequence[str]) -> Iterator[Callable[[], object]]:
+        """What takes long on the way to the levels' references, in the order in which it will be asked for."""
+        bench = self.bench
+        if {"layer", "gradient"} & set(levels):
+            yield lambda: bench.gradient
+        if "forward" in levels:
+            name, images = bench.chunks[0]
+            yield lambda: bench.forward(name, images)
+        if "training" in levels:
+            yield lambda: bench.training
 
     def count(self, level: str) -> int | None:
         """How many jobs a level has; None while nobody has asked for them."""

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import queue
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,10 @@ from harness.parity.finding import Outputs
 from harness.parity.levels import Job
 from impls import tensor_file
 
-AHEAD = 6  # tasks a worker may be ahead of the comparison: it never waits, and few results lie on the disk
+# How far a worker may be ahead of the comparison, so that it never waits for it and few results lie on the disk. A
+# single operator's result is a few kilobytes, a whole network's up to a gigabyte.
+AHEAD = 4.0
+SHARE = {"operator": 0.05, "layer": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +58,23 @@ class _Running:
     open: dict[str, Assignment] = field(default_factory=dict)
     told_to_finish: bool = False
 
+    def ahead(self) -> float:
+        """How much of AHEAD lies between the worker and the comparison."""
+        return sum(SHARE.get(assignment.job.level, 1.0) for assignment in self.open.values())
+
 
 class Schedule:
     """Runs workers until all have ended. Whatever happens, none is left behind."""
 
-    def __init__(self, folder: Path, at_once: int, precision: str, sink: Sink) -> None:
+    def __init__(
+        self, folder: Path, at_once: int, precision: str, sink: Sink, preparations: Iterable[Callable[[], object]] = ()
+    ) -> None:
+        """`preparations` are done one by one whenever no result waits, before they hold up the comparison."""
         self._folder = folder
         self._at_once = at_once
         self._precision = precision
         self._sink = sink
+        self._preparations = iter(preparations)
         self._events: queue.Queue[Event] = queue.Queue()
         self._running: dict[str, _Running] = {}
         self._count = 0
@@ -76,11 +87,22 @@ class Schedule:
                 while pending and len(self._running) < self._at_once:
                     self._start(pending.pop(0), work)
                 if self._running:
-                    self._handle(self._events.get(), work)
+                    self._handle(self._next_event(), work)
         finally:
             for running in self._running.values():
                 running.worker.kill()
             self._running.clear()
+
+    def _next_event(self) -> Event:
+        """The next event; while there is none, a preparation is made."""
+        while True:
+            try:
+                return self._events.get_nowait()
+            except queue.Empty:
+                prepare = next(self._preparations, None)
+                if prepare is None:
+                    return self._events.get()
+                prepare()
 
     def _start(self, label: str, work: Mapping[str, tuple[WorkerSpec, Assignments]]) -> None:
         spec, _ = work[label]
@@ -140,7 +162,7 @@ class Schedule:
                 path.unlink()
 
     def _feed(self, running: _Running, spec: WorkerSpec) -> None:
-        while len(running.open) < AHEAD and not running.told_to_finish:
+        while running.ahead() < AHEAD and not running.told_to_finish:
             assignment = next(running.waiting, None)
             if assignment is None:
                 running.told_to_finish = True

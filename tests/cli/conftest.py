@@ -1,4 +1,4 @@
-"""Files a person would have at hand: a photograph, weights, a network of their own, an interpreter without frameworks."""
+"""What a person would have at hand: a photograph, weights, a network of their own, other interpreters, a small disk."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A network somebody wrote for `--impl`: plain NumPy from the layers' own settings, nothing of ours but the description.
+"""A network somebody wrote for `--impl`: plain NumPy from the layers' own settings, nothing of ours but these.
 
-The tests add a line or two at the end to make it wrong: `WRONG` replaces the step of one layer, `KEEP` leaves out what is
-not named. Written apart from `impls.oracle`, so that the two agreeing says something.
+The tests add a line or two at the end to make it wrong: `WRONG` replaces the step of one layer, `KEEP` leaves out what
+is not named. Written apart from `impls.oracle`, so that the two agreeing says something.
 """
 
 import numpy as np
@@ -79,7 +79,7 @@ STEPS = {
 
 
 def build(network, weights):
-    def activations(images):
+    def activations(images):  # noqa: ANN202  as its author would write it
         x, found = images.astype(np.float32), {}
         for layer in network.layers:
             step = WRONG.get(layer.name) or STEPS[type(layer).__name__]

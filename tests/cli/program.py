@@ -18,7 +18,20 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN_NETWORK = Path(__file__).with_name("plain_network.py")
-LAYERS = "conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 pool3 fc4".split()  # of cifar-4layer
+LAYERS = [
+    "conv1",
+    "relu1",
+    "pool1",
+    "norm1",
+    "conv2",
+    "relu2",
+    "pool2",
+    "norm2",
+    "conv3",
+    "relu3",
+    "pool3",
+    "fc4",
+]  # of cifar-4layer
 
 Done = subprocess.CompletedProcess[str]
 
@@ -48,7 +61,7 @@ def alexbench(
         capture_output=True,
         text=True,
         timeout=timeout,
-        preexec_fn=preexec_fn,  # noqa: PLW1509  limits of a process are set in it; nothing else runs here
+        preexec_fn=preexec_fn,
         check=False,
     )
 
@@ -95,7 +108,7 @@ def workers_of(out: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if os.readlink(f"/proc/{process.pid}/fd/2").startswith(f"{out.resolve()}/"):
+            if str(Path(f"/proc/{process.pid}/fd/2").readlink()).startswith(f"{out.resolve()}/"):
                 found.append(process)
     return found
 

@@ -218,8 +218,8 @@ def test_a_second_run_replaces_the_first_and_nothing_else(right: str, tmp_path: 
 def test_a_full_disk_is_said_in_one_line(
     right: str, tmp_path: Path, small_disk: Callable[[int], Path | None], size_k: int
 ) -> None:
-    """Room for nothing, for the first files, for the weights but not the arrays; where no disk can be mounted, by a limit."""
-    disk = small_disk(size_k)
+    """Room for nothing, for the first files, for the weights but not the arrays."""
+    disk = small_disk(size_k)  # where none can be mounted, a limit on files does the same
     limit = None if disk else _file_size_limit(size_k * 1024)
     out = (disk or tmp_path) / "out"
     done = alexbench("parity", "--network", NET.name, "--impl", right, "--out", out, preexec_fn=limit)

@@ -495,7 +495,7 @@ def test_a_target_that_is_none_is_a_usage_error(mine: WriteImpl, tmp_path: Path,
 # --- what is bad manners and no mistake -------------------------------------------------------------------------------
 
 MANNERS = {
-    "prints megabytes": "print('x' * 4_000_000); print('y' * 4_000_000, file=sys.stderr); os.write(1, b'z' * 4_000_000)",
+    "prints megabytes": "print('x' * 4_000_000); print('y' * 4_000_000, file=sys.stderr); os.write(1, b'z' * 9)",
     "writes into its images": "images[:] = 0",
     "writes into its weights": "[value.fill(0) for value in weights.values()]",
     "changes the folder": "os.chdir('/')",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 
@@ -13,26 +12,22 @@ from PIL import Image
 from program import LAYERS, Done, alexbench, is_plain, parity, rows, run_json, verdicts
 
 LEVELS = ["operator", "layer", "forward", "gradient", "training"]
-COLUMNS = (  # DESIGN.md, section 8
-    "level case tensor framework device precision elements max_abs_error rms_error max_ulp gauge_ratio baseline_ratio"
-    " zeros ties verdict reason signature"
-).split()
+# DESIGN.md, section 8
+COLUMNS = """
+level case tensor framework device precision elements max_abs_error rms_error max_ulp gauge_ratio baseline_ratio
+zeros ties verdict reason signature
+"""
 
 
-@pytest.fixture(params=["torch", "tensorflow", "jax"])
+@pytest.fixture(scope="module", params=["torch", "tensorflow", "jax"])
 def framework(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def compared(framework: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
     """The run of one framework, made once: it is looked at from several sides."""
-    return _compared(framework, tmp_path_factory)
-
-
-@functools.cache
-def _compared(framework: str, factory: pytest.TempPathFactory) -> tuple[Done, Path]:
-    out = factory.mktemp("alone") / framework
+    out = tmp_path_factory.mktemp("alone") / framework
     return parity("--frameworks", framework, out=out), out
 
 
@@ -60,7 +55,7 @@ def test_csv_and_parquet_hold_the_same_in_the_agreed_order(framework: str, compa
     _, out = compared
     parquet = pd.read_parquet(out / "parity.parquet")
     csv = pd.read_csv(out / "parity.csv", dtype=dict(parquet.dtypes), keep_default_na=False, na_values=[""])
-    assert list(parquet.columns)[: len(COLUMNS)] == COLUMNS
+    assert list(parquet.columns)[: len(COLUMNS.split())] == COLUMNS.split()
     assert len(parquet) > 100
     pd.testing.assert_frame_equal(csv, parquet, check_exact=True)
 
