@@ -24,8 +24,6 @@ HEADINGS = {
     "localised": "localised",
     "cause_named": "cause named",
 }
-# Eighty columns do not hold nine: the terminal leaves out what the report has.
-ON_TERMINAL = ("fault", "framework", "caught", "caught_at", "named", "localised")
 
 
 def show(rows: Sequence[Row], console: Console | None = None) -> None:
@@ -34,14 +32,34 @@ def show(rows: Sequence[Row], console: Console | None = None) -> None:
 
 
 def summary(rows: Sequence[Row]) -> RenderableType:
-    """The table with what was missed in red, and the sentence as the last line."""
+    """A line per fault with a column per framework, what was missed in red, and the sentence as the last line."""
+    frameworks = sorted({_text(row.get("framework")) for row in rows})
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ON_TERMINAL:
-        table.add_column(Text(HEADINGS[name]), overflow="fold")
-    for row in rows:
-        table.add_row(*(_styled(name, row) for name in ON_TERMINAL))
+    for heading in ("planted fault", "in", "caught at", *frameworks):
+        table.add_column(Text(heading), overflow="fold")
+    for (fault, place), group in _by_fault(rows).items():
+        levels = ", ".join(dict.fromkeys(_text(row.get("caught_at")) for row in group.values() if row.get("caught_at")))
+        cells = [_outcome(group[name]) if name in group else Text("-", style="dim") for name in frameworks]
+        table.add_row(Text(fault), Text(place), Text(levels), *cells)
     style = "bold green" if rows and not _missed(rows) else "bold red"
     return Group(table, Text(), Text(sentence(rows), style=style))
+
+
+def _by_fault(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, Row]]:
+    groups: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        key = (_text(row.get("fault")), _text(row.get("planted_in")))
+        groups.setdefault(key, {})[_text(row.get("framework"))] = row
+    return groups
+
+
+def _outcome(row: Row) -> Text:
+    """Caught and in the right place, caught and called something else, or missed."""
+    if not _yes(row, "caught"):
+        return Text("missed", style="bold red")
+    if not _yes(row, "localised"):
+        return Text(f"as {_text(row.get('named')) or 'nothing'}", style="bold red")
+    return Text("caught", style="green")
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -77,10 +95,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
-
-
-def _styled(name: str, row: Row) -> Text:
-    text = Text(_text(row.get(name)))
-    if name in ("caught", "localised"):
-        text.stylize("green" if _yes(row, name) else "bold red")
-    return text
