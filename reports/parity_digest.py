@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -142,7 +142,26 @@ def _failures(rows: Sequence[Row]) -> tuple[Failure, ...]:
             level, framework, tuning = key
             told = (text(first, "verdict"), where(first), text(first, "reason"), text(first, "cause"))
             found.append(Failure(level, framework, tuning, *told, len(bad)))
-    return tuple(found)
+    return _said_once(found)
+
+
+def _said_once(failures: Sequence[Failure]) -> tuple[Failure, ...]:
+    """Errors of one framework with one reason as one: a worker that died is told of at every level it did not reach."""
+    merged: list[Failure] = []
+    for failure in failures:
+        alike = [
+            place
+            for place, other in enumerate(merged)
+            if (other.verdict, other.framework, other.reason) == ("error", failure.framework, failure.reason)
+        ]
+        if failure.verdict != "error" or not alike:
+            merged.append(failure)
+            continue
+        other = merged[alike[0]]
+        levels = ", ".join(dict.fromkeys([*other.level.split(", "), failure.level]))
+        tuning = other.tuning if other.tuning == failure.tuning else ""
+        merged[alike[0]] = replace(other, level=levels, tuning=tuning, rows=other.rows + failure.rows)
+    return tuple(merged)
 
 
 def _sentence(rows: Sequence[Row], counts: Mapping[str, int], failures: Sequence[Failure]) -> str:
