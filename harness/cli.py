@@ -29,12 +29,12 @@ def main() -> None:
 @click.group(cls=QuietGroup, context_settings=CONTEXT)
 @click.version_option(VERSION, prog_name="alexbench")
 def cli() -> None:
-    r"""AlexNet described once, built in PyTorch, TensorFlow and JAX, and proved equal against float64.
+    """AlexNet described once, built in PyTorch, TensorFlow and JAX, and proved equal against float64.
 
     \b
     Exit codes: 0 all held; 1 measured and found wanting; 2 usage; 3 could not measure;
     4 a worker crashed or timed out; 130 interrupted.
-    """
+    """  # noqa: D301, click takes the escaped character itself: it keeps these lines as they are
 
 
 @cli.command()

@@ -207,9 +207,9 @@ def _is_last(event: launch.Event, answer: _Answer) -> bool:
     kind = event["event"]
     if kind == "done":
         answer.facts[event["task"]] = {key: str(value) for key, value in event["facts"].items()}
-    elif kind in {"failed", "load-failed"}:
+    elif kind == "failed":
         answer.reason = str(event["message"])
-    elif kind in {"missing", "died"}:
+    elif kind in {"missing", "died", "load-failed"}:
         last = str(event.get("stderr", "")).strip().splitlines()[-1:]
         answer.reason = ": ".join([str(event["reason"]), *last])
         answer.missing = kind == "missing"

@@ -170,7 +170,8 @@ class Worker:
                     self._events.put({**event, "worker": self.spec.label})
         code = self._process.wait()
         self._end_group()
-        closing = self._closing if self._closing is not None and code == 0 else self._obituary(code)
+        # What was said stands, however the process ended afterwards: frameworks' exit handlers crash at times.
+        closing = self._closing if self._closing is not None else self._obituary(code)
         self._events.put({**closing, "worker": self.spec.label})
 
     def _guard(self) -> None:

@@ -10,6 +10,7 @@ Every file but the growing `.jsonl` is replaced whole, `run.json` last: a folder
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -206,6 +207,8 @@ def _claimed(path: Path) -> Path:
             raise UsageError(f"{path} is not empty and not a run folder; choose another folder with --out")
         return path
     _refuse_alive(path, run)
+    for left in path.glob(".work-*"):  # arrays of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
     for name in _left_by(path, run):
         (path / name).unlink(missing_ok=True)
     return path

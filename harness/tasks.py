@@ -90,10 +90,13 @@ class Runner:
             return ComposedFramework(framework, FAULTS[task["fault"]] if task.get("fault") else None)
         return framework
 
-    def _build(self, task: Task) -> tuple[Network, Implementation]:
+    def _build(self, task: Task, bias_scale: float = 1.0) -> tuple[Network, Implementation]:
         network = network_from_json(task["network"])
-        weights = load_weights(task["weights"], network, verify=False)
-        return network, self._framework(task).build(network, weights.arrays, _settings(task))
+        arrays = load_weights(task["weights"], network, verify=False).arrays
+        if bias_scale != 1:
+            scale = np.float32(bias_scale)
+            arrays = {name: value * scale if name.endswith("/bias") else value for name, value in arrays.items()}
+        return network, self._framework(task).build(network, arrays, _settings(task))
 
     def _describe(self, task: Task) -> Fields:
         full = hasattr(self._object, "describe")
@@ -144,7 +147,7 @@ class Runner:
         return {}
 
     def _training(self, task: Task) -> Fields:
-        _, implementation = self._build(task)
+        _, implementation = self._build(task, bias_scale=task.get("bias_scale", 1.0))
         arrays = _inputs(task)
         rules = [UpdateRule(**rule) for rule in task["rules"]]
         steps = [(_batch(arrays, f"step{index}/"), rule) for index, rule in enumerate(rules)]

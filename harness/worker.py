@@ -14,12 +14,13 @@ import queue
 import sys
 import threading
 import time
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from harness import tasks
 from harness.environment import peak_memory_mb
 from impls import registry
-from impls.protocol import Unsupported
+
+if TYPE_CHECKING:
+    from harness import tasks
 
 Task = dict[str, Any]
 
@@ -49,11 +50,8 @@ def _own_input() -> IO[str]:
 def _read_tasks(tasks_in: IO[str], inbox: queue.Queue[Task]) -> None:
     """Pass tasks on as they arrive; end the process where the parent is gone."""
     for line in tasks_in:
-        task = json.loads(line)
-        inbox.put(task)
-        if task["do"] == "finish":
-            return
-    os._exit(1)
+        inbox.put(json.loads(line))
+    os._exit(1)  # also while the last task runs: after `finish` the parent keeps its end open until we are gone
 
 
 def one_line(error: BaseException) -> str:
@@ -63,6 +61,9 @@ def one_line(error: BaseException) -> str:
 
 
 def _perform(task: Task, runner: tasks.Runner, events: Events) -> None:
+    from harness import tasks
+    from impls.protocol import Unsupported
+
     started = time.perf_counter()
     try:
         fields = runner.run(task)
@@ -70,7 +71,7 @@ def _perform(task: Task, runner: tasks.Runner, events: Events) -> None:
         events.send("failed", task=task["id"], kind="unsupported", message=str(error))
     except (tasks.BadOutput, registry.NotLoadable) as error:
         events.send("failed", task=task["id"], kind="bad-output", message=str(error))
-    except (Exception, SystemExit) as error:  # whatever a framework or a user's file raises is that worker's result
+    except BaseException as error:  # whatever a framework or a user's file raises is that worker's result
         events.send("failed", task=task["id"], kind="exception", message=one_line(error))
     else:
         events.send("done", task=task["id"], seconds=time.perf_counter() - started, **fields)
@@ -83,13 +84,18 @@ def main() -> None:
     events = Events(descriptor)
     inbox: queue.Queue[Task] = queue.Queue()
     threading.Thread(target=_read_tasks, args=(_own_input(), inbox), daemon=True).start()
-    runner = tasks.Runner(target)
     try:
+        from harness import tasks  # needs NumPy, which an interpreter named with --python may lack
+
+        runner = tasks.Runner(target)
         runner.load()
+    except registry.NotLoadable as error:
+        events.send("load-failed", reason=str(error))
+        return
     except ImportError as error:
         events.send("missing", reason=one_line(error))
         return
-    except (Exception, SystemExit) as error:  # a broken installation or a user's file that raises on import
+    except BaseException as error:  # a broken installation or a user's file that raises on import
         events.send("load-failed", reason=one_line(error))
         return
     events.send("ready")
@@ -98,8 +104,9 @@ def main() -> None:
     events.send("finished", peak_memory_mb=peak_memory_mb())
     # Frameworks' own threads and exit handlers can stall or crash an exit; the results are out already.
     _flush_coverage()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError, OSError, AttributeError):  # user code may have closed it
+            stream.flush()
     os._exit(0)
 
 

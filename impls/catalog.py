@@ -110,7 +110,7 @@ ORIGINAL_2012 = Network(
     height=224,
     width=224,
     preprocessing="mean-image-centre",
-    recipe=Recipe(decay_biases=False, epochs=93, drop_epochs=(23, 51, 68), source="2012 source, layer-params files"),
+    recipe=Recipe(decay_biases=False, epochs=93, drop_epochs=(23, 51, 78), source="2012 source, layer-params files"),
     layers=_stack(
         _conv1(padding=RIGHT_AND_BOTTOM, source=_CFG),
         LRN(name="norm1", size=5, alpha=2e-5, beta=0.75, k=2.0, groups=2, source=_CFG),

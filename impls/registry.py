@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,13 @@ def _load_file(file: str) -> Any:
     path = Path(file).resolve()
     if not path.is_file():
         raise NotLoadable(f"{file!r} is not a file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # Under a name of our own: a user's numpy.py must not become numpy. Registered, as dataclasses look it up there.
+    name = f"_alexbench_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise NotLoadable(f"{file!r} cannot be loaded as a Python module")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.append(str(path.parent))  # for the modules beside it
     spec.loader.exec_module(module)
     return module

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -77,12 +78,19 @@ def _header(shapes: Mapping[str, Shape], metadata: Mapping[str, str]) -> bytes:
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe without a writer would be waited for
+
+
 def read(path: str | Path) -> TensorFile:
     """Map a file's tensors. Raises WeightsError for anything but a whole safetensors file of float32 tensors."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise WeightsError(f"{str(path)!r} is not a file of weights: it is no regular file")
+            size = status.st_size
             header, start = _read_header(path, file, size)
         metadata = _metadata(path, header.pop("__metadata__", {}))
         places = {name: _place(path, name, entry) for name, entry in header.items()}

@@ -80,8 +80,11 @@ def text(row: Row, name: str) -> str:
 
 
 def where(row: Row) -> str:
-    """The layer a row speaks of, else its tensor, else its case."""
-    return text(row, "layer") or text(row, "tensor") or text(row, "case")
+    """The layer a row speaks of; for a single operator its case and tensor; else its tensor, else its case."""
+    if text(row, "layer"):
+        return text(row, "layer")
+    case, tensor = text(row, "case"), text(row, "tensor")
+    return ": ".join(filter(None, [case, tensor])) if text(row, "level") == "operator" else tensor or case
 
 
 def plural(number: int, noun: str) -> str:

@@ -21,7 +21,7 @@ MOST_FAILURES = 8  # on the terminal, where the summary has ten seconds; report.
 MOST_LINES = 4  # of a reason on the terminal: the end of a crashed worker's stderr can be long
 MOST_ROWS = 50  # of rows that did not pass, in report.md; the tables have all of them
 
-HEADER = ("level", "framework", "checks", "error / gauge", "error / float32", "verdict")
+HEADER = ("level", "framework", "checks", "error / gauge", "error / baseline", "verdict")
 
 
 def show(rows: Sequence[Row], console: Console | None = None) -> None:
@@ -66,7 +66,10 @@ def _lines(lines: Sequence[Line]) -> Table:
 def _failure(failure: Failure) -> list[RenderableType]:
     others = f" and {plural(failure.rows - 1, 'more check')}" if failure.rows > 1 else ""
     title = Text.assemble((failure.verdict, STYLES.get(failure.verdict, "bold red")), f"  {_place(failure)}{others}")
-    said = ["\n".join((failure.reason or "no reason given").splitlines()[:MOST_LINES])]
+    lines = (failure.reason or "no reason given").splitlines()
+    if len(lines) > MOST_LINES:  # of what a process printed, the end says why it ended
+        lines = [lines[0], *lines[len(lines) - MOST_LINES + 1 :]]
+    said = ["\n".join(lines)]
     if failure.cause:
         said.append(f"likely cause: {failure.cause}")
     return [Text(), title, *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in said)]
@@ -77,8 +80,10 @@ def _place(failure: Failure) -> str:
 
 
 def _shortfall(found: Digest) -> str:
-    said = {"vacuous": "vacuous (proving nothing)", "not-observed": "not observed", "error": "error"}
-    parts = [f"{found.counts[verdict]} {words}" for verdict, words in said.items() if found.counts[verdict]]
+    counts = found.counts
+    said = {"vacuous": "vacuous (proving nothing)", "not-observed": "not observed"}
+    parts = [f"{counts[verdict]} {words}" for verdict, words in said.items() if counts[verdict]]
+    parts += [plural(counts["error"], "error")] if counts["error"] else []
     return f"Also {', '.join(parts)}." if parts else ""
 
 

@@ -14,23 +14,34 @@ from typing import Any
 
 import numpy as np
 
-from harness.parity import reference
+from harness.parity import decisions, reference
 from harness.parity.cases import Case, LossCase, loss_cases, operator_cases
+from harness.parity.compare import rms
 from impls import tensor_file
 from impls.derive import facts
+from impls.oracle import network
 from impls.oracle.rounding import Precision
 from impls.protocol import Array, Arrays, Batch, UpdateRule
-from impls.spec import Dropout, Network
+from impls.spec import Dropout, MaxPool, Network
 from impls.spec_json import network_to_json
 
 CROPS_AT_ONCE = 20
 CHUNKS_KEPT = 3  # references of twenty views of the paper's network take 400 MB
 TRAINING_IMAGES = 2
-# Five steps with the paper's momentum; the rate drops by ten before the fourth, where the forms of momentum part. On
-# two images the paper's rate would diverge, and divergence hides everything; at this one the paper's weight decay would
-# move a weight by less than its rounding, so it is larger.
-LEARNING_RATES = (3e-4, 3e-4, 3e-4, 3e-5, 3e-5)
-WEIGHT_DECAY = 0.1
+# Five steps with the paper's momentum; the rate drops by ten before the fourth, where the forms of momentum part, and
+# one step leaves the biases undecayed, as the original does.
+RATE_FACTORS = (1.0, 1.0, 1.0, 0.1, 0.1)
+UNDECAYED_STEP = 1
+# The first step is to lower the loss by so much of itself, to first order: on two images the paper's rate would
+# diverge, and divergence hides everything.
+STEP_SHARE = 0.05
+# Activations near 1 in training: at a photograph's own size the classifier's gradient is so large that a rate it bears
+# leaves the others' without effect.
+IMAGE_SCALE = 2.0**-6
+# Rate times weight decay. The paper's would move a weight by less than its rounding.
+DECAY_PER_STEP = 3e-5
+# Biases start this small: at their own size their rounding would hide what their gradients do.
+BIAS_SCALE = 2.0**-10
 
 
 @dataclass(frozen=True)
@@ -120,13 +131,27 @@ class Bench:
     def steps(self) -> list[tuple[Batch, UpdateRule]]:
         """Training steps: another view of each photograph at every step."""
         total, count = len(self.material.images), min(TRAINING_IMAGES, len(self.material.centres))
+        rate = self._learning_rate()
         made = []
-        for index, rate in enumerate(LEARNING_RATES):
+        for index, factor in enumerate(RATE_FACTORS):
             views = [(centre + 1 + index) % total for centre in self.material.centres[:count]]
-            made.append(
-                (self._batch(self.material.images[views], 3, index), UpdateRule(rate, weight_decay=WEIGHT_DECAY))
-            )
+            decay_biases = index != UNDECAYED_STEP
+            rule = UpdateRule(rate * factor, weight_decay=DECAY_PER_STEP / rate, decay_biases=decay_biases)
+            made.append((self._batch(self.material.images[views] * np.float32(IMAGE_SCALE), 3, index), rule))
         return made
+
+    def _learning_rate(self) -> float:
+        """The rate whose first step lowers the loss by STEP_SHARE, to one significant digit."""
+        first = self._batch(self.batch.images * np.float32(IMAGE_SCALE), 2)
+        result = network.gradients(self.network, self.training_start, first)
+        squares = sum(rms(gradient) ** 2 * gradient.size for gradient in result.gradients.values())
+        return float(f"{STEP_SHARE * abs(result.loss) / (squares or 1.0):.0e}") or 1e-6
+
+    @cached_property
+    def training_start(self) -> Arrays:
+        """The weights that training starts from: the network's, with small biases."""
+        scale = np.float32(BIAS_SCALE)
+        return {k: v * scale if k.endswith("/bias") else v for k, v in self.material.weights.items()}
 
     @cached_property
     def gradient(self) -> reference.Gradient:
@@ -136,7 +161,7 @@ class Bench:
     @cached_property
     def training(self) -> reference.Training:
         """Reference of the training level."""
-        return reference.training(self.network, self.material.weights, self.steps, self.precision)
+        return reference.training(self.network, self.training_start, self.steps, self.precision)
 
     @cached_property
     def forwards(self) -> dict[str, reference.Forward]:
@@ -163,6 +188,9 @@ class Bench:
             dy = self.precision.round(rng.standard_normal(y.shape).astype(np.float32))
             names = (f"{layer.name}/weight", f"{layer.name}/bias") if row.parameters else ()
             parameters = {name.split("/")[1]: self.material.weights[name] for name in names}
+            if isinstance(layer, MaxPool):  # where two elements tie, a gradient may go to either
+                windows = decisions.windows(layer, x)
+                dy[(windows == windows.max(-1, keepdims=True)).sum(-1) > 1] = 0
             case = Case(layer.name, layer, x, dy, parameters, self.batch.masks.get(layer.name))
             cases.append(case)
             if isinstance(layer, Dropout):

@@ -209,6 +209,14 @@ def _magnitudes(precision: Precision, rng: np.random.Generator) -> Iterator[Case
     shape = _Shape("large values", _lrn(), (2, 3, 4, 9))
     yield _gaussian("lrn", shape, precision, rng, scale=large / 10)
     yield _gaussian("lrn", replace(shape, label="small values"), precision, rng, scale=1e-3)
+    yield _gaussian(
+        "dense", _Shape("large values", Dense(name="case:dense", units=4), (3, 7)), precision, rng, large / 10
+    )
+    yield _gaussian("relu", _Shape("large values", ReLU(name="case:relu"), (3, 4, 5, 2)), precision, rng, large / 10)
+    below = _gaussian(
+        "max-pool", _Shape("far below 0", _pool(3, 2, Padding.same(1)), (2, 7, 5, 4)), precision, rng, large / 10
+    )
+    yield replace(below, x=precision.round(-np.abs(below.x) - np.float32(large)))
     for label, scale in (("large values", large / 10), ("small values", 1e-3)):
         yield _gaussian("conv", _Shape(f"3x3, {label}", _conv(3, 5), (2, 5, 6, 4)), precision, rng, scale)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.parity.cases import Case
-from harness.parity.compare import rms_difference
+from harness.parity.compare import rms, rms_difference
 from harness.parity.composed import sgd_update
 from harness.parity.fault import Fault, WrongLoss, WrongUpdate
 from harness.parity.faults import FAULTS
@@ -18,6 +19,7 @@ from impls.oracle.product import Tensor
 from impls.protocol import Array, Arrays, UpdateRule, Vjp
 from impls.spec import Layer
 
+IN_WRONG_ORDER = "this layer and the next in the wrong order"
 NEARER = 0.1  # a cause is named where it leaves at most a tenth of the difference unexplained
 ROUGHLY = 0.3  # the same for the update, whose alternatives are followed along the reference's own gradients
 
@@ -87,18 +89,21 @@ def explain_order(first: Case, second: Layer, parameters: Mapping[str, Array], f
         predicted = reference.forward(first.layer, swapped, first.parameters)
     except (ValueError, IndexError):
         return ""
-    size = float(np.sqrt(np.mean(np.square(predicted)))) or 1.0
-    if predicted.shape != found.shape or rms_difference(found, predicted) / size > 1e-3:
+    if predicted.shape != found.shape:
         return ""
-    return "matches this layer and the next in the wrong order"
+    own = reference.forward(first.layer, first.x, first.parameters)
+    close = rms_difference(found, predicted) <= 1e-3 * rms(predicted)
+    return f"matches {IN_WRONG_ORDER}" if close and _unexplained(found, predicted, own) < NEARER else ""
 
 
 def explain_loss(found: Mapping[str, Array], reference: Mapping[str, Tensor], batch: int) -> str:
     """Whether all gradients are one multiple of the reference's."""
     factors = [_projection(found[name], value) for name, value in reference.items() if name in found]
-    if not factors or max(factors) - min(factors) > 1e-2 * abs(factors[0]):
+    if not factors:
         return ""
     factor = float(np.median(factors))
+    if not max(factors) - min(factors) <= 0.1 * abs(factor - 1):  # NaN too is no common factor
+        return ""
     for fault in FAULTS.values():
         if isinstance(fault, WrongLoss) and abs(fault.factor(batch) - factor) < 1e-2 * abs(factor):
             return f"matches {fault.description}"
@@ -114,10 +119,11 @@ def _projection(found: Array, reference: Tensor) -> float:
 
 def explain_update(
     start: Array, found: Array, reference: Array, gradients: Sequence[Tensor], rules: Iterable[tuple[UpdateRule, float]]
-) -> str:
+) -> tuple[float, str]:
     """Which other update rule takes a tensor from `start` to what was found, along the reference's own gradients.
 
-    rules: each step's rule and the weight decay that applies to this tensor.
+    rules: each step's rule and the weight decay that applies to this tensor. Returns the share of the difference that
+    is left unexplained, and "matches ..." or nothing.
     """
     steps = list(rules)
     base = _followed(sgd_update, start, gradients, steps)
@@ -129,7 +135,7 @@ def explain_update(
             share = _unexplained(found, predicted, reference)
             if share < best:
                 best, name = share, fault.description
-    return f"matches {name}" if name else ""
+    return best, f"matches {name}" if name else ""
 
 
 def _followed(rule: Any, start: Array, gradients: Sequence[Tensor], steps: Sequence[tuple[UpdateRule, float]]) -> Array:
@@ -158,14 +164,29 @@ def explain_segment(
                 continue
             try:
                 y = fault.forward(reference, layer, inputs[index], _own(layer, weights), None).astype(np.float32)
-                for later in layers[index + 1 :]:
-                    y = operators.forward(later, y, _own(later, weights))
-            except (ValueError, IndexError):
-                continue  # this mistake changes a shape that a later layer cannot take
+            except ValueError:
+                continue  # this mistake cannot be made at this shape
+            y = _through(layers[index + 1 :], y, weights)
             share = _unexplained(found, y, inputs[-1])
             if share < best:
                 best, culprit = share, (layer.name, f"matches {fault.description}")
+    # Last, since a missing ReLU is also one that comes before a convolution of what is positive already.
+    for index, (layer, following) in enumerate(pairwise(layers)):
+        swapped = [following, layer, *layers[index + 2 :]]
+        share = _unexplained(found, _through(swapped, inputs[index], weights), inputs[-1])
+        if share < best / 2:
+            best, culprit = share, (layer.name, f"matches {IN_WRONG_ORDER}")
     return culprit
+
+
+def _through(layers: Sequence[Layer], x: Array, weights: Mapping[str, Array]) -> Array:
+    """The end of a run of layers; no elements where a layer cannot take what comes before it."""
+    try:
+        for layer in layers:
+            x = operators.forward(layer, x, _own(layer, weights))
+    except (ValueError, IndexError):
+        return np.empty(0, x.dtype)
+    return x
 
 
 def _own(layer: Layer, weights: Mapping[str, Array]) -> Arrays:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from harness import environment
-from harness.errors import AlexbenchError
+from harness.errors import AlexbenchError, UsageError
 from harness.launch import WorkerSpec
 from harness.parity import material
 from harness.parity.bench import Bench
@@ -24,13 +24,14 @@ from harness.parity.run import ParityRun, Problem
 from harness.parity.schedule import Schedule
 from harness.progress import Progress
 from harness.run_folder import RunFolder
-from impls.spec import Network
 
 ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 
 
 def run(options: ParityOptions) -> int:
     """Compare, report, and return the exit code. Raises AlexbenchError and what bad input raises; KeyboardInterrupt."""
+    if options.self_test and options.impls:
+        raise UsageError("--self-test plants its faults in the frameworks: it takes no --impl")
     if options.self_test:
         from harness.parity import self_test
 
@@ -38,9 +39,10 @@ def run(options: ParityOptions) -> int:
     network = material.network_of(options)
     material.check_precision(options)
     specs = material.workers(options)
+    given = material.inputs(options, network)  # before an earlier run's tables make room for this one's
     facts = {"layers": [layer.name for layer in network.layers]}
     folder = RunFolder.create("parity", material.arguments(options), options.out, facts=facts)
-    return in_folder(folder, lambda: _measured(options, network, specs, folder))
+    return in_folder(folder, lambda: _measured(options, given, specs, folder))
 
 
 def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dict[str, float]]]) -> int:
@@ -50,6 +52,7 @@ def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dic
         code, failures, timings = measure()
         folder.close("complete", failures=failures, timings=timings)
     except KeyboardInterrupt:
+        _finish_undisturbed()
         folder.close("interrupted", failures=["interrupted"])
         _point_to(folder)
         raise
@@ -65,6 +68,13 @@ def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dic
     return code
 
 
+def _finish_undisturbed() -> None:
+    """A second Ctrl-C must not cost the tables: writing them takes a second or two."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    print("interrupted: writing what was measured", file=sys.stderr)
+
+
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -74,11 +84,11 @@ def _point_to(folder: RunFolder) -> None:
 
 
 def _measured(
-    options: ParityOptions, network: Network, specs: Sequence[WorkerSpec], folder: RunFolder
+    options: ParityOptions, given: material.Inputs, specs: Sequence[WorkerSpec], folder: RunFolder
 ) -> tuple[int, list[str], dict[str, float]]:
-    started = time.monotonic()
+    started, network = time.monotonic(), given.network
     with material.workspace(folder.path) as workspace, Progress(f"parity of {network.name}") as progress:
-        made, weights_hash = material.material(options, network, workspace)
+        made, weights_hash = material.material(options, given, workspace)
         book = JobBook(Bench(made))
         labels = [spec.label for spec in specs]
         outside = set(options.impls)

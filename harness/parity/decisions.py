@@ -29,7 +29,7 @@ class Turned:
     layer: str
     count: int
     unexcused: int  # differ although the reference's margin is wide: a real error
-    share: float  # of the rms gradient at this layer's output that went through them
+    share: float  # of the rms gradient at this layer's output that went through the excused ones
 
 
 def deciding_layers(network: Network) -> list[str]:
@@ -83,9 +83,10 @@ def _turned_in(
     if not differs.any():
         return Turned(layer.name, 0, 0, 0.0)
     allowed = SIGMAS * limit[differs] if limit is not None else np.zeros(int(differs.sum()))
-    through = float(np.sum(np.square(upstream[differs], dtype=np.float64)))
+    excused = margin[differs] <= allowed
+    through = float(np.sum(np.square(upstream[differs][excused], dtype=np.float64)))
     total = float(np.sum(np.square(upstream, dtype=np.float64)))
-    unexcused = int(np.count_nonzero(margin[differs] > allowed))
+    unexcused = int(np.count_nonzero(~excused))
     return Turned(layer.name, int(differs.sum()), unexcused, math.sqrt(through / total) if total else 0.0)
 
 

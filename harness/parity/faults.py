@@ -47,11 +47,15 @@ def _same(layer: Conv, shape: Shape) -> Conv:
     return replace(layer, padding=Padding(*split(shape[1]), *split(shape[2])))
 
 
-def _both_sides(layer: Conv, shape: Shape) -> Conv:
+def _one_sided(layer: Conv | MaxPool) -> bool:
+    return layer.padding.top != layer.padding.bottom
+
+
+def _both_sides(layer: Any, shape: Shape) -> Any:
     return replace(layer, padding=Padding.same((layer.padding.bottom + layer.padding.top + 1) // 2))
 
 
-def _other_side(layer: Conv, shape: Shape) -> Conv:
+def _other_side(layer: Any, shape: Shape) -> Any:
     pad = layer.padding
     return replace(layer, padding=Padding(pad.bottom, pad.top, pad.right, pad.left))
 
@@ -163,6 +167,14 @@ NORMALISATION: tuple[Fault, ...] = (
         change=_lrn(alpha=lambda x, _: x.alpha / x.size**2),
     ),
     Respecified(
+        "spatial-sum",
+        "α multiplied by the window's area",
+        "cnorm2",
+        SpatialNorm,
+        change=_lrn(alpha=lambda x, _: x.alpha * x.size**2),
+    ),
+    Removed("no-spatial-norm", "a missing layer", "cnorm2", SpatialNorm),
+    Respecified(
         "spatial-window",
         "a window two pixels short",
         "cnorm2",
@@ -217,6 +229,8 @@ POOLING: tuple[Fault, ...] = (
     ),
     ZeroPadded("zero-padded-pool", "padding with zeros in place of minus infinity", "pool3", MaxPool, _padded),
     Removed("no-pool", "a missing layer", "pool1", MaxPool),
+    Respecified("pool-both-sides", "padding split over both sides", "pool1", MaxPool, _one_sided, change=_both_sides),
+    Respecified("pool-other-side", "padding on the other side", "pool1", MaxPool, _one_sided, change=_other_side),
     Swapped("pool-before-norm", "this layer and the next in the wrong order", "norm1"),
 )
 

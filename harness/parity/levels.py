@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.parity import causes, decisions, forward_level, reference
-from harness.parity.bench import Bench
+from harness.parity.bench import BIAS_SCALE, Bench
 from harness.parity.cases import Case, LossCase
 from harness.parity.compare import Expected, rms
 from harness.parity.finding import Finding, Outputs
@@ -185,7 +185,8 @@ def check_gradient(bench: Bench, outputs: Outputs) -> Iterator[Finding]:
     allowed = decisions.allowance(bench.network, turned)
     gradients = _strip(outputs, "gradient/")
     cause: str | None = None
-    for tensor, expected in wanted.expected.items():
+    # An error goes backward: the last layer whose gradient is wrong is the first at fault, and the loss before all.
+    for tensor, expected in reversed(wanted.expected.items()):
         layer = tensor.split("/")[0] if "/" in tensor else ""
         found = outputs.get("loss") if tensor == "loss" else gradients.get(tensor)
         relaxed = replace(expected, allowance_rms=allowed.get(layer, 0.0) * rms(expected.value))
@@ -228,7 +229,12 @@ def training_jobs(bench: Bench) -> Iterator[Job]:
         arrays |= {f"step{index}/images": batch.images, f"step{index}/labels": batch.labels}
         arrays |= {f"step{index}/mask/{name}": mask for name, mask in batch.masks.items()}
     rules = [
-        {"learning_rate": rule.learning_rate, "momentum": rule.momentum, "weight_decay": rule.weight_decay}
+        {
+            "learning_rate": rule.learning_rate,
+            "momentum": rule.momentum,
+            "weight_decay": rule.weight_decay,
+            "decay_biases": rule.decay_biases,
+        }
         for _, rule in bench.steps
     ]
     task = {
@@ -237,6 +243,7 @@ def training_jobs(bench: Bench) -> Iterator[Job]:
         "weights": str(bench.material.weights_file),
         "inputs": bench.file("steps", arrays),
         "rules": rules,
+        "bias_scale": BIAS_SCALE,
         "decisions": decisions.deciding_layers(bench.network),
     }
     yield Job("training", f"{len(bench.steps)} steps", "", task, lambda outputs: check_training(bench, outputs))
@@ -251,6 +258,8 @@ def check_training(bench: Bench, outputs: Outputs) -> Iterator[Finding]:
         turned = decisions.turned(
             bench.network, seen.batch.images, activations, seen.activations, seen.upstream, wanted.sigma
         )
+        if index == 0:  # later, the weights themselves differ by more than the margins were predicted for
+            yield from _decisions(bench, "training", name, activations, turned)
         for layer, share in decisions.allowance(bench.network, turned).items():
             squares[layer] = squares.get(layer, 0.0) + share**2
     weights = _strip(outputs, "weights/")
@@ -271,15 +280,17 @@ def check_training(bench: Bench, outputs: Outputs) -> Iterator[Finding]:
 
 
 def _update_cause(bench: Bench, weights: Arrays) -> str:
-    """The update rule that explains where the smallest weight tensor went."""
+    """The update rule that explains best where one of the followed tensors went."""
     wanted = bench.training
-    name = wanted.followed
-    if name not in weights:
-        return ""
     rules = [(rule, rule.weight_decay) for _, rule in wanted.steps]
-    end: Tensor = wanted.expected[name].value
-    gradients = [seen.gradient for seen in wanted.passes]
-    return causes.explain_update(bench.material.weights[name], weights[name], np.asarray(end), gradients, rules)
+    told: list[tuple[float, str]] = []
+    for name in wanted.followed:
+        if name in weights:
+            end: Tensor = wanted.expected[name].value
+            gradients = [seen.gradients[name] for seen in wanted.passes]
+            start = bench.training_start[name]
+            told.append(causes.explain_update(start, weights[name], np.asarray(end), gradients, rules))
+    return min(told, default=(np.inf, ""))[1]
 
 
 _MAKERS: dict[str, Callable[[Bench], Iterator[Job]]] = {

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from harness.data import images
 from harness.errors import CannotMeasure, UsageError
 from harness.launch import WorkerSpec
 from harness.parity.bench import Material
 from harness.parity.options import ParityOptions
+from harness.requirements import install_command
 from harness.shared_cores import YIELDING
 from impls import catalog, registry, weights
 from impls.oracle.rounding import PRECISIONS
+from impls.protocol import Array
 from impls.spec import Network
 
 MOST_PHOTOGRAPHS = 50
@@ -48,14 +50,14 @@ def workers(options: ParityOptions) -> list[WorkerSpec]:
 
     Raises UnknownFramework, and CannotMeasure where nobody is there.
     """
+    if not math.isfinite(options.timeout_s):
+        raise UsageError(f"--timeout {options.timeout_s} is no number of seconds")
     pythons = dict(options.pythons)
     names = list(options.frameworks)
     if not names and not options.impls:
         names = [name for name in registry.frameworks() if name in pythons or not registry.missing_modules(name)]
         if not names:
-            raise CannotMeasure(
-                "no framework is installed: pip install 'alexbench[cpu]', or 'alexbench[torch]' for one"
-            )
+            raise CannotMeasure(f"no framework is installed: {install_command('cpu')}, or one of the three alone")
     ordered = sorted(dict.fromkeys(names), key=lambda name: name not in LONGEST_FIRST)
     made = [_spec(options, name, registry.reference(name), pythons.get(name)) for name in ordered]
     outside = [_spec(options, target, _absolute(target), None) for target in dict.fromkeys(options.impls)]
@@ -79,6 +81,8 @@ def _absolute(target: str) -> str:
     if not module or not attribute:
         raise UsageError(f"--impl {target!r} is not of the form ./file.py:attribute or module:attribute")
     if not module.endswith(".py"):
+        if module.startswith(".") or os.sep in module or Path(module).exists():
+            raise UsageError(f"--impl {target!r}: {module!r} is no Python file; its name must end in .py")
         return target
     if not Path(module).is_file():
         raise UsageError(f"--impl {target!r}: there is no file {module!r}")
@@ -114,21 +118,37 @@ def workspace(folder: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def material(options: ParityOptions, network: Network, folder: Path) -> tuple[Material, str]:
-    """Weights and photographs, and the weights' content hash. Raises WeightsError, ImageError, UsageError."""
-    views, photographs, centres = _views(options.images, network)
-    file = options.weights
-    if file is None:
+@dataclass(frozen=True)
+class Inputs:
+    """What the user gave, read and checked."""
+
+    network: Network
+    views: Array
+    photographs: tuple[str, ...]
+    centres: tuple[int, ...]
+    weights: weights.Weights | None  # None: to be drawn from the recipe
+
+
+def inputs(options: ParityOptions, network: Network) -> Inputs:
+    """Photographs and the weights file. Raises WeightsError, ImageError, UsageError."""
+    loaded = weights.load(options.weights, network) if options.weights is not None else None
+    return Inputs(network, *_views(options.images, network), loaded)
+
+
+def material(options: ParityOptions, given: Inputs, folder: Path) -> tuple[Material, str]:
+    """Weights and photographs, and the weights' content hash."""
+    network, loaded, file = given.network, given.weights, options.weights
+    if loaded is None or file is None:
         file = folder / "weights.safetensors"
         weights.write(network, options.recipe, options.seed, file)
-    loaded = weights.load(file, network, verify=options.weights is not None)
+        loaded = weights.load(file, network, verify=False)
     made = Material(
         network=network,
         weights=loaded.arrays,
         weights_file=file.resolve(),
-        images=views,
-        photographs=photographs,
-        centres=centres,
+        images=given.views,
+        photographs=given.photographs,
+        centres=given.centres,
         precision=PRECISIONS[options.precision],
         seed=options.seed,
         folder=folder,
@@ -136,7 +156,7 @@ def material(options: ParityOptions, network: Network, folder: Path) -> tuple[Ma
     return made, loaded.content_hash
 
 
-def _views(given: Sequence[Path], network: Network) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...]]:
+def _views(given: Sequence[Path], network: Network) -> tuple[Array, tuple[str, ...], tuple[int, ...]]:
     paths = images.expand(given) if given else images.photographs()
     if len(paths) > MOST_PHOTOGRAPHS:
         raise UsageError(f"{len(paths)} images given: parity compares on at most {MOST_PHOTOGRAPHS}")

@@ -28,7 +28,7 @@ MINIATURE = Network(
         ReLU(name="relu1"),
         # alpha is larger than the paper's, so that a wrong window moves the result at any size of activation
         LRN(name="norm1", size=5, alpha=1e-3, beta=0.75, k=2.0),
-        MaxPool(name="pool1", size=3, stride=2),
+        MaxPool(name="pool1", size=3, stride=2, padding=Padding(bottom=1, right=1)),
         Conv(name="conv2", kernels=20, size=5, padding=Padding.same(2), groups=2, init_bias=1.0),
         ReLU(name="relu2"),
         LRN(name="norm2", size=5, alpha=1e-3, beta=0.75, k=2.0, groups=2),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from harness.errors import CannotMeasure
 from harness.launch import Event, Worker, WorkerSpec
 from harness.parity.finding import Outputs
 from harness.parity.levels import Job
+from harness.parity.material import NO_ROOM
 from impls import tensor_file
 
 # How far a worker may be ahead of the comparison, so that it never waits for it and few results lie on the disk. A
@@ -153,7 +153,7 @@ class Schedule:
         try:
             if event["event"] == "done":
                 self._sink.output(label, assignment, tensor_file.read(path).arrays)
-            elif os.strerror(errno.ENOSPC) in event["message"]:
+            elif any(os.strerror(number) in event["message"] for number in NO_ROOM):
                 raise CannotMeasure(f"{label} could not write its results: {event['message']}; choose --out elsewhere")
             else:
                 self._sink.failed(label, assignment, event["kind"], event["message"])

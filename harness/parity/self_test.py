@@ -169,7 +169,7 @@ class SelfTest:
 
     def _sum_up(self, label: str, fault: str, tuning: str, findings: list[Finding]) -> None:
         self.progress.advance(label, 1)
-        bad = [finding for finding in findings if finding.judgement.verdict in ("fail", "vacuous", "error")]
+        bad = [finding for finding in findings if finding.judgement.verdict != "pass"]
         if fault == CORRECT:
             self._correct(label, tuning, findings, bad)
             return

@@ -4,8 +4,8 @@
    from rounding.
 2. Gauge. |found - reference| <= c(K) u G, element by element; G is the same sum over absolute values, K its length. For
    results that accumulate over layers, eight predicted standard deviations in its place.
-3. Baseline. The rms error is at most twice that of the same computation in plain float32 NumPy, or of plain sequential
-   sums where NumPy's blocked ones are better. NumPy's own error is itself one draw, and may be lucky.
+3. Baseline. The rms error is at most twice the baseline: the error of the same computation in plain float32 NumPy, or
+   the one predicted for plain sequential sums where that is larger. NumPy's own error is one draw, and may be lucky.
 4. Not vacuous. NaN and infinity stand where the reference has them, enough of the reference is not zero.
 """
 
@@ -72,7 +72,7 @@ def _failure(errors: Errors, expected: Expected, ratio: float | None) -> str:
         found.append(
             (
                 ratio / expected.multiple,
-                f"baseline: rms error {ratio:.3g} times that of float32 NumPy (limit {expected.multiple:g})",
+                f"baseline: rms error {_times(ratio)} times the baseline (limit {expected.multiple:g})",
             )
         )
     return max(found)[1] if found else ""

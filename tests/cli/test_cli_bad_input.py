@@ -85,26 +85,18 @@ def _a_bias_short(arrays: dict[str, np.ndarray]) -> None:
 def test_weights_that_cannot_be_used_are_refused(right: str, tmp_path: Path, weights_file: Path) -> None:
     whole = weights_file.read_bytes()
     (tmp_path / "cut").write_bytes(whole[:-1000])
-    (tmp_path / "cut in its header").write_bytes(whole[:100])
-    (tmp_path / "longer").write_bytes(whole + b"\0" * 4)
-    (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("these are no weights, but a letter")
     (tmp_path / "folder").mkdir()
     written(tmp_path / "nan", _one_nan)
     written(tmp_path / "short", _a_bias_short)
-    written(tmp_path / "lacking", lambda arrays: arrays.pop("fc4/bias"))
     written(tmp_path / "other", lambda arrays: None, "paper")
     said = {
         "nowhere": "cannot read weights file '{}': No such file or directory",
         "folder": "cannot read weights file '{}': Is a directory",
         "cut": "'{}' is truncated: its tensors need 358312 bytes, it has 357312",
-        "cut in its header": "'{}' is truncated or not a safetensors file",
-        "longer": "'{}' has 4 bytes after its last tensor",
-        "empty": "'{}' is not a safetensors file: it has 0 bytes",
         "text": "'{}' is not a safetensors file",
         "nan": "'{}': tensor 'conv2/bias' is nan at index (3,)",
         "short": "'{}': tensor 'conv2/bias' has shape (31,), expected (32,)",
-        "lacking": "'{}' lacks tensor 'fc4/bias'",
         "other": "'{}' is of network 'paper', expected 'cifar-4layer': pass --network or another --weights",
     }
     for name, text in said.items():
@@ -136,13 +128,10 @@ def test_images_that_cannot_be_used_are_refused(right: str, tmp_path: Path, pixe
         (tmp_path / f"cut.{ending}").write_bytes(whole[: len(whole) // 2])
     Image.fromarray(pixels[:1, :1]).save(tmp_path / "dot.png")
     (tmp_path / "letter.jpg").write_text("no photograph")
-    (tmp_path / "void.png").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.txt").touch()
     said = {
-        "nowhere.png": "cannot read image '{}': No such file or directory",
         "letter.jpg": "'{}' is not an image that Pillow can read",
-        "void.png": "'{}' is not an image that Pillow can read",
         "cut.png": "'{}' is damaged or truncated",
         "cut.jpg": "'{}' is damaged or truncated",
         "dot.png": "'{}' is 1x1 pixels: the shorter side must be at least 8",

@@ -29,7 +29,7 @@ def reached(out: Path, level: str) -> bool:
 
 def end_of(process: subprocess.Popen[str]) -> str:
     """Wait for the end of an interrupted run; what it said."""
-    shown, said = process.communicate(timeout=30)
+    shown, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert said.endswith("alexbench: error: interrupted\n")
     assert "Traceback" not in shown + said
@@ -131,7 +131,7 @@ def test_a_killed_run_takes_its_workers_along_and_keeps_its_rows(hanging: tuple[
         wait_until(lambda: len(kept(out)) == 13)
         process.kill()
         process.wait()
-        wait_until(lambda: not workers_of(out), 5)
+        wait_until(lambda: not workers_of(out), 10)
     assert run_json(out)["status"] == "running"
     assert len(kept(out)) == 13
     again = parity(*hanging[:2], out=out)
@@ -147,7 +147,7 @@ def test_a_killed_run_takes_a_busy_framework_along(tmp_path: Path) -> None:
         wait_until(lambda: reached(out, "operator"))
         process.kill()
         process.wait()
-        wait_until(lambda: not workers_of(out), 5)
+        wait_until(lambda: not workers_of(out), 10)
     assert kept(out)
 
 

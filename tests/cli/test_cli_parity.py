@@ -28,7 +28,7 @@ def framework(request: pytest.FixtureRequest) -> str:
 def compared(framework: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
     """The run of one framework, made once: it is looked at from several sides."""
     out = tmp_path_factory.mktemp("alone") / framework
-    return parity("--frameworks", framework, out=out), out
+    return parity("--frameworks", framework, out=out, timeout=400), out
 
 
 def test_a_framework_alone_is_equal_at_every_level(framework: str, compared: tuple[Done, Path]) -> None:
@@ -105,6 +105,17 @@ def test_every_layer_and_parameter_is_observed(framework: str, compared: tuple[D
     assert parameters <= {row["tensor"] for row in rows(out, level="gradient")}
     assert parameters <= {row["tensor"] for row in rows(out, level="training")}
     assert set(LAYERS) == {row["layer"] for row in rows(out, level="layer")}
+
+
+def test_a_low_precision_is_judged_by_its_own_rounding(framework: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    low = ("--precision", "bfloat16", "--level", "forward,gradient", "--tuning", "stock")
+    done = parity("--frameworks", framework, *low, out=out)
+    assert done.returncode == 0, done.stdout
+    found = rows(out)
+    assert {row["precision"] for row in found} == {"bfloat16"}
+    (logits,) = [row for row in found if row["tensor"] == "fc4"]
+    assert float(logits["max_abs_error"]) > 1e-4  # it did compute in eight bits
 
 
 def test_without_out_the_run_lies_in_runs(mine: WriteImpl, tmp_path: Path) -> None:

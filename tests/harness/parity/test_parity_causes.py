@@ -22,7 +22,7 @@ from harness.parity.miniature import MINIATURE
 from impls.oracle import network as oracle
 from impls.oracle import operators
 from impls.oracle.product import OuterProduct
-from impls.protocol import UpdateRule, Vjp
+from impls.protocol import Arrays, UpdateRule, Vjp
 from impls.spec import Conv, Dense, Dropout, MaxPool, Network, Padding, ReLU
 
 Array = NDArray[Any]
@@ -317,8 +317,9 @@ def test_a_correct_run_of_layers_and_noise_name_nobody(bench: Bench) -> None:
 # --- at the levels: where a fault in a whole network is told ----------------------------------------------------------
 
 
-def composed(bench: Bench, fault: Fault | None) -> ComposedImplementation:
-    return ComposedImplementation(MINIATURE, bench.material.weights, FaultyOperators(Float32Operators(), fault), fault)
+def composed(bench: Bench, fault: Fault | None, start: Arrays | None = None) -> ComposedImplementation:
+    weights = bench.material.weights if start is None else start
+    return ComposedImplementation(MINIATURE, weights, FaultyOperators(Float32Operators(), fault), fault)
 
 
 def told(findings: Any) -> list[tuple[str, str]]:
@@ -409,7 +410,7 @@ def test_the_gradient_level_names_a_wrong_loss(bench: Bench, name: str) -> None:
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS.values() if isinstance(f, WrongUpdate)], ids=lambda f: f.name)
 def test_the_training_level_names_a_wrong_update(bench: Bench, fault: WrongUpdate) -> None:
-    implementation = composed(bench, fault)
+    implementation = composed(bench, fault, bench.training_start)
     losses = list(implementation.train(bench.steps))
     outputs = {f"weights/{name}": value for name, value in implementation.weights().items()}
     found = told(check_training(bench, outputs | {"losses": np.array(losses)}))

@@ -216,7 +216,7 @@ def test_twice_the_baseline_passes_and_more_fails() -> None:
         judgement = judge(found, Expected(reference, baseline_rms=baseline), FLOAT32)
         assert judgement.verdict == verdict
         assert judgement.baseline_ratio == pytest.approx(1e-4 / baseline)
-    assert "rms error 2.04 times that of float32 NumPy (limit 2)" in judgement.reason
+    assert "rms error 2.04 times the baseline (limit 2)" in judgement.reason
 
 
 def test_the_larger_of_baseline_and_floor_is_the_yardstick_and_the_allowance_is_added() -> None:

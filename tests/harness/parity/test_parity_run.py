@@ -417,7 +417,7 @@ def test_the_self_test_gives_every_worker_the_correct_variant_and_every_fault(se
     assert planted == [CORRECT, *FAULTS]
     assert all(assignment.more["composed"] is True for assignment in given)
     relus = {a.job.case for a in given if a.more["fault"] == "no-relu" and a.job.level == "operator"}
-    assert relus == {"relu, with zeros", "relu, with a NaN"}
+    assert relus == {"relu, with zeros", "relu, with a NaN", "relu large values"}
     losses = {a.job.case for a in given if a.more["fault"] == "summed-loss" and a.job.level == "operator"}
     assert losses and all(case.startswith("cross-entropy") for case in losses)
     levels = {a.job.level for a in given if a.more["fault"] == "nesterov"}
