@@ -42,7 +42,7 @@ def is_whole(out: Path) -> None:
     assert run["failures"] == ["interrupted"]
     assert "`interrupted`" in (out / "report.md").read_text()
     assert not list(out.glob(".*"))
-    assert not workers_of(out)
+    wait_until(lambda: not workers_of(out))  # one that was only just started ends by itself when its parent is gone
 
 
 @pytest.mark.needs("torch")
