@@ -133,7 +133,9 @@ def _keeper(folder: RunFolder, verbose: bool) -> Callable[[Row], None]:
         if verbose:
             figures = " ".join(f"{name} {_short(row.get(name))}" for name in ("gauge_ratio", "baseline_ratio"))
             where = f"{row['level']} {row['framework']}/{row['tuning']} {row['case']} {row['tensor']}"
-            console.print(f"{where}: {row['verdict']} {figures} {row['reason']}", markup=False, highlight=False)
+            console.print(
+                f"{where}: {row['verdict']} {figures} {row['reason']}", markup=False, highlight=False, soft_wrap=True
+            )
 
     return keep
 

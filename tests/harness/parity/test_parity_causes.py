@@ -40,6 +40,7 @@ SAME_AS = {
     # to which no gradient comes: only y tells them apart.
     "other-side dx": ("same-padding", ""),
     "other-side weight": ("same-padding", ""),
+    "pool-other-side dx": ("pool-both-sides", ""),
 }
 # Tensors on which a fault leaves no trace, by its nature.
 UNTOUCHED = {"conv-no-bias": ("dx", "weight"), "dense-no-bias": ("dx", "weight")}
@@ -273,15 +274,15 @@ def trajectory(update: Any) -> tuple[Array, Array, Array, list[Array], list[tupl
 @pytest.mark.parametrize("fault", [f for f in FAULTS.values() if isinstance(f, WrongUpdate)], ids=lambda f: f.name)
 def test_a_wrong_update_is_named_by_where_the_weights_went(fault: WrongUpdate) -> None:
     start, found, end, gradients, rules = trajectory(fault.rule)
-    assert causes.explain_update(start, found, end, gradients, rules) == f"matches {fault.description}"
+    assert causes.explain_update(start, found, end, gradients, rules)[1] == f"matches {fault.description}"
 
 
 def test_the_right_update_and_an_unknown_one_have_no_cause() -> None:
     start, found, end, gradients, rules = trajectory(sgd_update)
-    assert causes.explain_update(start, found, end, gradients, rules) == ""
+    assert causes.explain_update(start, found, end, gradients, rules)[1] == ""
     noisy = end + np.random.default_rng(0).normal(0, 0.1, end.shape)
-    assert causes.explain_update(start, noisy, end, gradients, rules) == ""
-    assert causes.explain_update(start, np.full_like(end, np.nan), end, gradients, rules) == ""
+    assert causes.explain_update(start, noisy, end, gradients, rules)[1] == ""
+    assert causes.explain_update(start, np.full_like(end, np.nan), end, gradients, rules)[1] == ""
 
 
 # --- runs of layers ---------------------------------------------------------------------------------------------------
@@ -329,12 +330,15 @@ def told(findings: Any) -> list[tuple[str, str]]:
 
 
 # Faults that show at test time and leave shapes that later layers can take.
+# Not seen in a test-time pass of the miniature, or of a shape that its dense layer does not take.
+HIDDEN_FORWARD = (
+    "relu-half-at-0", "nan-swallowed", "dropout-scaled-late", "mask-inverted", "no-pool", "ceil-pooling",
+    "same-padding", "plain-pooling", "pool-both-sides",
+)  # fmt: skip
 SHOWN_FORWARD = [
     name
     for name, fault in FAULTS.items()
-    if (fault.kind is not None or name == "pool-before-norm")
-    and name
-    not in ("relu-half-at-0", "nan-swallowed", "dropout-scaled-late", "mask-inverted", "no-pool", "ceil-pooling")
+    if (fault.kind is not None or name == "pool-before-norm") and name not in HIDDEN_FORWARD
 ]
 
 
