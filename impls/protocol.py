@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.spec import Layer, Network
+from impls.split import Split
 
 Array = NDArray[np.floating]
 Arrays = dict[str, Array]
@@ -23,6 +24,8 @@ Tuning = Literal["stock", "tuned"]
 TUNINGS: tuple[Tuning, ...] = ("stock", "tuned")
 PrecisionName = Literal["float32", "tf32", "bfloat16", "float16"]
 PRECISIONS: tuple[PrecisionName, ...] = ("float32", "tf32", "bfloat16", "float16")
+Phase = Literal["train-step", "forward-backward", "forward"]
+PHASES: tuple[Phase, ...] = ("train-step", "forward-backward", "forward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,15 @@ class Settings:
     tuning: `stock` is what a competent user writes from the framework's documentation, `tuned` the fastest way known.
     precision: `float32` never uses TF32; `tf32` allows it (NVIDIA GPUs only); in `bfloat16` and `float16` weights,
         inputs and activations are cast to that type, the loss and the weight update stay in float32.
-    device: `cpu`, `cuda` or `cuda:1`.
+    device: `cpu`, `cuda` or `cuda:1`; with several devices `cpu` (emulated ones) or `cuda` (the first ones).
+    devices, split: over how many devices, and how (see `impls.split`). A framework that cannot raises Unsupported.
     """
 
     tuning: Tuning = "stock"
     precision: PrecisionName = "float32"
     device: str = "cpu"
+    devices: int = 1
+    split: Split = "none"
 
 
 class Unsupported(Exception):
@@ -67,6 +73,65 @@ class UpdateRule:
     momentum: float = 0.9
     weight_decay: float = 0.0005
     decay_biases: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A computation that shows what the device can do, timed beside the network.
+
+    matmul: [size, size] times [size, size]. convolution: conv3 of the paper's network, [size, 13, 13, 256] with 384
+    kernels of 3 x 3, padding 1, forward. copy: `size` float32 read and written.
+    """
+
+    kind: Literal["matmul", "convolution", "copy"]
+    size: int
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one step."""
+        return {"matmul": 2 * self.size**3, "convolution": 2 * self.size * 149_520_384, "copy": 0}[self.kind]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that one step of `copy` reads and writes, 0 for the others."""
+        return 8 * self.size if self.kind == "copy" else 0
+
+
+class Work(Protocol):
+    """Something to hold a clock against, its inputs on the device already."""
+
+    def step(self) -> None:
+        """Start once more; may return before it is done. No work may be skipped because its result is not used."""
+
+    def wait(self) -> None:
+        """Return when everything started is done."""
+
+
+class Loop(Work, Protocol):
+    """One phase of a network at one batch size, run again and again; nothing leaves the device between steps.
+
+    train-step: masks, forward, backward, update, from the network's weights and zero velocity on. forward-backward:
+    the same without update. forward: as at test time.
+    """
+
+    def load(self, batch: Batch) -> None:
+        """Put a batch on the device(s), to be used by every step until the next one is loaded.
+
+        Its masks are used as they are. Without masks every step draws fresh ones with the framework's own generator.
+        """
+
+    def compile(self) -> None:
+        """Trace and compile for the loaded batch, as far as that can be done before the first step.
+
+        Weights and velocity are as before. Called once, after the first `load`; `step` works without it too.
+        """
+
+    def result(self) -> Arrays:
+        """What the last step left, canonical and on the host; to check the program that is timed.
+
+        forward: "logits" [N, classes]. forward-backward: "loss" [1] and "gradient/<tensor>". train-step: "loss" [1] (with
+        the weights before the update), "velocity/<tensor>" and "weights/<tensor>".
+        """
 
 
 class Operators(Protocol):
@@ -104,6 +169,9 @@ class Implementation(Protocol):
     def weights(self) -> Arrays:
         """The present weights, canonical names and layouts, float32."""
 
+    def loop(self, phase: Phase, rule: UpdateRule) -> Loop:
+        """A phase to be timed. It takes over the implementation: nothing else is asked of it afterwards."""
+
 
 class Framework(Protocol):
     """The entry point of a `with_*` package."""
@@ -121,3 +189,25 @@ class Framework(Protocol):
 
     def build(self, network: Network, weights: Mapping[str, Array], settings: Settings) -> Implementation:
         """The whole network with these canonical weights. Raises Unsupported."""
+
+    def layer_work(
+        self, layer: Layer, x: Array, parameters: Mapping[str, Array], settings: Settings, *, backward: bool
+    ) -> Work:
+        """One layer to be timed on x [N, ...], as it runs inside the network under these settings.
+
+        Forward, or with `backward` forward and vector-Jacobian product (x and parameters, cotangent of ones). Dropout
+        draws its mask. Raises Unsupported.
+        """
+
+    def probe(self, probe: Probe, settings: Settings) -> Work:
+        """What this device can do in this precision, by the framework's fastest operator. Raises Unsupported."""
+
+    def device_memory_mb(self, settings: Settings) -> float | None:
+        """The largest memory allocated on one device so far, in MiB; None on the CPU, where the process tells."""
+
+    def follow(self) -> None:
+        """Serve as one further process of a run that spans processes, until the leading one ends.
+
+        The engine's own environment says who is who: torchrun's RANK and MASTER_ADDR, JAX_COORDINATOR_ADDRESS with
+        JAX_NUM_PROCESSES and JAX_PROCESS_ID, TF_CONFIG. Raises Unsupported.
+        """

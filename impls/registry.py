@@ -18,6 +18,14 @@ BUILT_IN: dict[str, str] = {
     "jax": "impls.with_jax.framework:FRAMEWORK",
 }
 
+# environment(settings) -> variables that must stand before the framework is imported. Standard library only, so that
+# they can be asked for in a process that will never import the framework.
+ENVIRONMENTS: dict[str, str] = {
+    "torch": "impls.with_torch.tuning:environment",
+    "tensorflow": "impls.with_tensorflow.tuning:environment",
+    "jax": "impls.with_jax.tuning:environment",
+}
+
 # What `import` needs to find before a built-in framework can run.
 REQUIRED_MODULES: dict[str, tuple[str, ...]] = {
     "torch": ("torch",),
@@ -52,6 +60,11 @@ def reference(name: str) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UnknownFramework(f"unknown framework {name!r}: {hint}registered are {', '.join(known)}")
+
+
+def environment(name: str, settings: Any) -> dict[str, str]:
+    """What a framework's process must find set for these `impls.protocol.Settings`; nothing for a plug-in."""
+    return dict(load(ENVIRONMENTS[name])(settings)) if name in ENVIRONMENTS else {}
 
 
 def missing_modules(name: str) -> tuple[str, ...]:
