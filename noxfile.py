@@ -56,7 +56,8 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """How long our own parts take, kept as JSON under .benchmarks and compared with the last run."""
-    install(session, "test")
+    """How long operators and our own parts take, kept as JSON under .benchmarks and compared with the last run."""
+    install(session, "cpu,test")
     compare = ["--benchmark-enable", "--benchmark-only", "--benchmark-autosave", "--benchmark-compare"]
-    session.run("pytest", "tests/bench", *compare, *session.posargs)
+    session.run("pytest", "tests/bench", *compare)
+    session.run("python", "tests/bench/run_operators.py", *session.posargs)

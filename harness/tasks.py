@@ -29,7 +29,13 @@ class BadOutput(Exception):
 
 
 def _settings(task: Task) -> Settings:
-    return Settings(tuning=task["tuning"], precision=task["precision"], device=task["device"])
+    return Settings(
+        tuning=task["tuning"],
+        precision=task["precision"],
+        device=task["device"],
+        devices=task.get("devices", 1),
+        split=task.get("split", "none"),
+    )
 
 
 def _select(arrays: Mapping[str, Array], prefix: str) -> Arrays:

@@ -129,8 +129,8 @@ class Loop(Work, Protocol):
     def result(self) -> Arrays:
         """What the last step left, canonical and on the host; to check the program that is timed.
 
-        forward: "logits" [N, classes]. forward-backward: "loss" [1] and "gradient/<tensor>". train-step: "loss" [1] (with
-        the weights before the update), "velocity/<tensor>" and "weights/<tensor>".
+        forward: "logits" [N, classes]. forward-backward: "loss" [1] and "gradient/<tensor>". train-step: "loss" [1],
+        with the weights before the update, "velocity/<tensor>" and "weights/<tensor>".
         """
 
 

@@ -1,4 +1,4 @@
-"""A network on several devices: which share of every layer a device computes, and what they exchange. Standard library only.
+"""A network on several devices: what share of every layer each computes, and what they exchange.
 
     data    every device has the whole network and a share of the batch; gradients are summed.
     model   the paper's towers: every device has a share of every layer's kernels or units and the whole batch. A
@@ -6,7 +6,7 @@
             towers exchange their maps.
     hybrid  the convolutions as in `data`, the dense layers as in `model`.
 
-All implementations follow the plan made here, each with its framework's own means of exchange.
+All implementations follow the plan made here, each with its framework's own means of exchange. Standard library only.
 
 References:
     paper, section 3.5 and figure 2; A. Krizhevsky, One weird trick for parallelizing convolutional neural networks,
@@ -64,10 +64,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A network's stages. Each device's loss is its part of the mean over the batch, so that the parts add up to it:
+    """A network's stages.
 
-    the mean over its own rows divided by the devices where the logits lie by BATCH, the whole mean divided by the
-    devices where they are gathered.
+    Each device's loss is its part of the mean over the batch, so that the parts add up to it: the mean over its own
+    rows divided by the devices where the logits lie by BATCH, the whole mean divided by the devices where they are
+    gathered.
     """
 
     split: Split
@@ -77,7 +78,7 @@ class Plan:
 
     def tensor_is_sharded(self, name: str) -> bool:
         """Whether each device holds a share of this canonical tensor's last axis."""
-        layer = name.split("/")[0]
+        layer = name.rpartition("/")[0]
         return next(stage.sharded for stage in self.stages if stage.layer.name == layer)
 
     def share(self, name: str, shape: tuple[int, ...], device: int) -> slice:
@@ -103,10 +104,10 @@ def possible(network: Network, devices: int = 2) -> tuple[Split, ...]:
 def plan(network: Network, split: Split, devices: int) -> Plan:
     """The network's stages under a split. Raises InvalidSplit, InvalidNetwork."""
     if split == "none" or devices < 2:
-        raise InvalidSplit(f"split {split!r} on {devices} device: a split needs two devices or more")
+        raise InvalidSplit(f"split {split!r} on {devices} devices: a split needs two devices or more")
     if split == "model" and not any(isinstance(layer, Conv) and layer.groups > 1 for layer in network.layers):
         raise InvalidSplit(
-            f"network {network.name!r} has one tower, and split 'model' needs one for each device: choose data or hybrid"
+            f"network {network.name!r} has one tower and split 'model' needs one for each device: choose data or hybrid"
         )
     stages: list[Stage] = []
     lies = Lies.WHOLE if split == "model" else Lies.BATCH
@@ -152,7 +153,7 @@ def _tower_norm(row: LayerFacts, layer: LRN, devices: int) -> Stage:
         return Stage(share, row, Exchange.NONE, 0, Lies.CHANNELS, Lies.CHANNELS, sharded=False)
     reach = layer.size // 2
     if layer.groups > 1 or reach > row.input_shape[2] // devices:
-        raise InvalidSplit(f"layer {layer.name!r}: windows of {layer.size} channels cannot be shared by {devices} devices")
+        raise InvalidSplit(f"layer {layer.name!r}: {devices} devices cannot share windows of {layer.size} channels")
     return Stage(layer, row, Exchange.HALO, reach, Lies.CHANNELS, Lies.CHANNELS, sharded=False)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from impls import registry
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("impls", "harness", "reports")
 FRAMEWORKS = frozenset({"torch", "torchvision", "tensorflow", "keras", "jax", "jaxlib", "flax", "optax"})
@@ -20,6 +22,7 @@ HEAVY = FRAMEWORKS | {"numpy", "pandas", "pyarrow", "matplotlib", "PIL", "safete
 STANDARD_LIBRARY_ONLY = (
     "impls/spec.py",
     "impls/derive.py",
+    "impls/split.py",
     "impls/catalog.py",
     "impls/registry.py",
     "harness/errors.py",
@@ -134,6 +137,21 @@ def loaded_by(*arguments: str) -> set[str]:
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     assert not loaded_by(*command, "--help") & HEAVY
+
+
+@pytest.mark.parametrize("framework", registry.ENVIRONMENTS)
+def test_a_frameworks_environment_is_told_without_importing_it(framework: str) -> None:
+    code = (
+        "import sys, json, types\n"
+        "from impls import registry\n"
+        "settings = types.SimpleNamespace(tuning='tuned', precision='float32', device='cpu', devices=2, split='data')\n"
+        f"registry.environment({framework!r}, settings)\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert not set(json.loads(done.stdout)) & HEAVY
 
 
 def test_listing_networks_needs_no_numpy() -> None:

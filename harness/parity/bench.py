@@ -57,6 +57,8 @@ class Material:
     precision: Precision
     seed: int
     folder: Path  # for input and output files
+    devices: int = 1  # over which the level split shares the network
+    splits: tuple[str, ...] = ()
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:
@@ -115,8 +117,13 @@ class Bench:
     @cached_property
     def batch(self) -> Batch:
         """The centre views with random labels and dropout masks."""
-        chosen = self.material.centres[:TRAINING_IMAGES]
+        chosen = self.material.centres[: self._batch_size]
         return self._batch(self.material.images[list(chosen)], 2)
+
+    @property
+    def _batch_size(self) -> int:
+        """As few images as will do: the reference is float64."""
+        return min(max(TRAINING_IMAGES, self.material.devices), len(self.material.centres))
 
     def _batch(self, images: Array, *stream: int) -> Batch:
         rng = self.rng(*stream)
@@ -130,7 +137,7 @@ class Bench:
     @cached_property
     def steps(self) -> list[tuple[Batch, UpdateRule]]:
         """Training steps: another view of each photograph at every step."""
-        total, count = len(self.material.images), min(TRAINING_IMAGES, len(self.material.centres))
+        total, count = len(self.material.images), self._batch_size
         rate = self._learning_rate()
         made = []
         for index, factor in enumerate(RATE_FACTORS):

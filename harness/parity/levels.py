@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.parity import causes, decisions, forward_level, reference
+from harness.parity import causes, decisions, forward_level, reference, split_level
 from harness.parity.bench import BIAS_SCALE, Bench
 from harness.parity.cases import Case, LossCase
 from harness.parity.compare import Expected, rms
@@ -53,6 +53,10 @@ class JobBook:
             name, images = bench.chunks[0]
             yield lambda: bench.forward(name, images)
         if "training" in levels:
+            yield lambda: bench.training
+        if "split" in levels:
+            yield lambda: bench.gradient
+            yield lambda: bench.forward(*bench.chunks[0])
             yield lambda: bench.training
 
     def count(self, level: str) -> int | None:
@@ -293,10 +297,22 @@ def _update_cause(bench: Bench, weights: Arrays) -> str:
     return min(told, default=(np.inf, ""))[1]
 
 
+def _whole_network_jobs(bench: Bench) -> Iterator[Job]:
+    yield from forward_jobs(bench)
+    yield from gradient_jobs(bench)
+    yield from training_jobs(bench)
+
+
+def split_jobs(bench: Bench) -> Iterator[Job]:
+    """Forward, gradient and training on several devices."""
+    return split_level.split_jobs(bench, _whole_network_jobs)
+
+
 _MAKERS: dict[str, Callable[[Bench], Iterator[Job]]] = {
     "operator": operator_jobs,
     "layer": layer_jobs,
     "forward": forward_jobs,
     "gradient": gradient_jobs,
     "training": training_jobs,
+    "split": split_jobs,
 }

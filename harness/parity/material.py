@@ -10,19 +10,21 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.data import images
 from harness.errors import CannotMeasure, UsageError
 from harness.launch import WorkerSpec
+from harness.parity import split_level
 from harness.parity.bench import Material
 from harness.parity.options import ParityOptions
 from harness.requirements import install_command
 from harness.shared_cores import YIELDING
 from impls import catalog, registry, weights
 from impls.oracle.rounding import PRECISIONS
-from impls.protocol import Array
+from impls.protocol import PRECISIONS as PRECISION_NAMES
+from impls.protocol import Array, PrecisionName, Settings
 from impls.spec import Network
 
 MOST_PHOTOGRAPHS = 50
@@ -65,14 +67,21 @@ def workers(options: ParityOptions) -> list[WorkerSpec]:
 
 
 def _spec(options: ParityOptions, label: str, target: str, python: str | None) -> WorkerSpec:
+    devices = options.devices if "split" in options.levels else 1
+    # One process serves both tunings, so that none of tuned's own variables is set.
+    settings = Settings(precision=_precision(options), device=options.device, devices=devices)
     return WorkerSpec(
         label=label,
         target=target,
         python=python or sys.executable,
         device=options.device,
         silence_limit_s=options.timeout_s,
-        extra_environment=YIELDING,
+        extra_environment={**registry.environment(label, settings), **YIELDING},
     )
+
+
+def _precision(options: ParityOptions) -> PrecisionName:
+    return next(name for name in PRECISION_NAMES if name == options.precision)
 
 
 def _absolute(target: str) -> str:
@@ -123,16 +132,23 @@ class Inputs:
     """What the user gave, read and checked."""
 
     network: Network
-    views: Array
+    views: Array  # [N, H, W, C], as many of each photograph
     photographs: tuple[str, ...]
     centres: tuple[int, ...]
     weights: weights.Weights | None  # None: to be drawn from the recipe
+    splits: tuple[str, ...] = ()  # of the level split
 
 
 def inputs(options: ParityOptions, network: Network) -> Inputs:
     """Photographs and the weights file. Raises WeightsError, ImageError, UsageError."""
     loaded = weights.load(options.weights, network) if options.weights is not None else None
-    return Inputs(network, *_views(options.images, network), loaded)
+    found = Inputs(network, *_views(options.images, network), loaded)
+    if "split" not in options.levels:
+        return found
+    splits = split_level.splits_of(network, options.splits, options.devices)
+    count = len(found.photographs)
+    split_level.check_batches(options.devices, len(found.views) // count, min(max(2, options.devices), count))
+    return replace(found, splits=splits)
 
 
 def material(options: ParityOptions, given: Inputs, folder: Path) -> tuple[Material, str]:
@@ -152,6 +168,8 @@ def material(options: ParityOptions, given: Inputs, folder: Path) -> tuple[Mater
         precision=PRECISIONS[options.precision],
         seed=options.seed,
         folder=folder,
+        devices=options.devices if given.splits else 1,
+        splits=given.splits,
     )
     return made, loaded.content_hash
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-LEVELS = ("operator", "layer", "forward", "gradient", "training")
+LEVELS = ("operator", "layer", "forward", "gradient", "training", "split")
+DEFAULT_LEVELS = LEVELS[:-1]  # several devices are asked for by name
+SPLITS = ("model", "data", "hybrid")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 TUNINGS = ("stock", "tuned")
 RECIPES = ("scaled", "paper", "original-2012", "own")
@@ -18,7 +20,9 @@ class ParityOptions:
 
     network: str = "paper"
     frameworks: tuple[str, ...] = ()  # empty: every registered framework that is installed
-    levels: tuple[str, ...] = LEVELS
+    levels: tuple[str, ...] = DEFAULT_LEVELS
+    devices: int = 2  # of the level split
+    splits: tuple[str, ...] = ()  # of the level split; empty: all that the network has
     precision: str = "float32"
     tunings: tuple[str, ...] = TUNINGS
     recipe: str = "scaled"  # how weights are drawn where no file is given

@@ -15,7 +15,7 @@ from harness.parity.verdict import Judgement, Verdict
 from harness.progress import Progress
 
 # What a level costs beside the others, for the estimate of the time left.
-LEVEL_WEIGHTS = {"operator": 6.0, "layer": 5.0, "forward": 4.0, "gradient": 5.0, "training": 10.0}
+LEVEL_WEIGHTS = {"operator": 6.0, "layer": 5.0, "forward": 4.0, "gradient": 5.0, "training": 10.0, "split": 60.0}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from contract_inputs import CASES, ODD, aligned, case_inputs, draw, odd_batch, odd_weights, plain_activations, wide
+from loop_contract import LOOP_CHECKS
 from numpy.typing import NDArray
 from plain_formulas import cross_entropy, forward
 
@@ -222,6 +223,7 @@ CHECKS: tuple[Check, ...] = (
     reduced_precision_is_near_or_refused,
     what_is_missing_is_unsupported,
     it_describes_itself,
+    *LOOP_CHECKS,
 )
 
 

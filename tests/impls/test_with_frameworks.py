@@ -28,6 +28,14 @@ CHECKS = (
     "reduced_precision_is_near_or_refused",
     "what_is_missing_is_unsupported",
     "it_describes_itself",
+    "a_forward_loop_gives_the_logits",
+    "a_backward_loop_gives_the_gradients",
+    "a_training_loop_takes_the_papers_steps",
+    "biases_keep_out_of_decay_where_the_rule_says_so",
+    "masks_are_drawn_afresh_every_step",
+    "steps_in_a_row_need_no_wait",
+    "every_layer_and_probe_can_be_timed",
+    "its_environment_is_text",
 )
 
 
