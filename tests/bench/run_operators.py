@@ -1,7 +1,7 @@
 """Benchmarks of the operators in every framework and tuning, each in a process of its own with its own environment.
 
-`python tests/bench/run_operators.py [FRAMEWORK ...]` saves them as JSON under .benchmarks, compares each with its last run, and
-prints how much faster `tuned` is than `stock`. Arguments after `--` go to pytest.
+`python tests/bench/run_operators.py [FRAMEWORK ...]` saves them as JSON under .benchmarks, compares each with its last
+run, and prints how much faster `tuned` is than `stock`. Arguments after `--` go to pytest.
 """
 
 from __future__ import annotations
