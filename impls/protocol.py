@@ -174,9 +174,14 @@ class Implementation(Protocol):
 
 
 class Framework(Protocol):
-    """The entry point of a `with_*` package."""
+    """The entry point of a `with_*` package.
+
+    `layer_work`, `probe`, `device_memory_mb`, `follow`, `splits` and an implementation's `loop` serve timing and several
+    devices; a framework without them can be compared on one.
+    """
 
     name: str
+    splits: tuple[Split, ...]  # other than none, that `build` offers
 
     def describe(self, device: str = "cpu") -> dict[str, str]:
         """Versions and the device as the framework reports it: keys `version`, `device`, and others of its own.

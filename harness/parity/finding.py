@@ -22,6 +22,7 @@ class Finding:
     cause: str = ""
     baseline_rms: float | None = None
     gauge_rms: float | None = None  # the predicted standard deviation of the error, for the picture
+    split: str = ""  # of the level split: how and over how many devices, "model/2"
 
 
 Outputs = Mapping[str, Array]

@@ -24,7 +24,7 @@ class Origin:
     weights_hash: str
     seed: int
 
-    def signature(self, tuning: str) -> str:
+    def signature(self, tuning: str, split: str = "") -> str:
         """What must stand beside a figure."""
         version = f"{self.framework}-{self.version}" if self.version else self.framework
         return environment.signature(
@@ -35,6 +35,7 @@ class Origin:
             device=self.device,
             precision=self.precision,
             tuning=tuning or None,
+            split=split or None,
         )
 
 
@@ -52,7 +53,7 @@ def row(finding: Finding, tuning: str, origin: Origin) -> Row:
         "baseline_ratio": judgement.baseline_ratio,
         "verdict": judgement.verdict,
         "reason": judgement.reason,
-        "signature": origin.signature(tuning),
+        "signature": origin.signature(tuning, finding.split),
         "tuning": tuning,
         "layer": finding.layer,
         "cause": finding.cause,

@@ -45,12 +45,14 @@ def split_jobs(bench: Bench, whole: Callable[[Bench], Iterator[Job]]) -> Iterato
         for job in whole(bench):
             case = f"{name} on {bench.material.devices}, {job.level}: {job.case}"
             task = {**job.task, "split": name, "devices": bench.material.devices}
-            yield replace(job, level="split", case=case, task=task, check=_renamed(job, case))
+            yield replace(
+                job, level="split", case=case, task=task, check=_told_by(job, case, f"{name}/{bench.material.devices}")
+            )
 
 
-def _renamed(job: Job, case: str) -> Callable[[Outputs], Iterator[Finding]]:
+def _told_by(job: Job, case: str, split: str) -> Callable[[Outputs], Iterator[Finding]]:
     def check(outputs: Outputs) -> Iterator[Finding]:
         for finding in job.check(outputs):
-            yield replace(finding, level="split", case=case)
+            yield replace(finding, level="split", case=case, split=split)
 
     return check
