@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reports import atomic
+from reports import atomic, signatures
 from reports.parity_digest import Row, text, worst
 
 COLOURS = {"torch": "#D55E00", "tensorflow": "#009E73", "jax": "#0072B2"}
@@ -162,27 +162,14 @@ def _place(figure: Figure, axes: Axes, rows: Sequence[Row]) -> None:
     left, right, top, bottom = 0.85 / width, 2.1 / width, 0.95 / height, 1.25 / height
     axes.set_position((left, bottom, 1 - left - right, 1 - top - bottom))
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9, handlelength=2.2)
-    names = ", ".join(filter(None, [_parts(rows[0]).get("network", ""), _only(rows, "precision")]))
+    names = ", ".join(filter(None, [signatures.parts(rows[0]).get("network", ""), _only(rows, "precision")]))
     figure.text(left, 1 - 0.42 / height, names or "parity", fontsize=14, weight="bold", va="baseline")
     said = "Error against float64 after each layer, with everything before it accumulated"
     figure.text(left, 1 - 0.70 / height, said, fontsize=10, color=QUIET, va="baseline")
     characters = int((width - 1.2) * 19)  # of the small print on a line: its font has about 19 to the inch
-    signature = "\n".join(textwrap.wrap(_signature(rows).replace("|", "| "), characters)).replace("| ", "|")
+    signature = "\n".join(textwrap.wrap(signatures.merged(rows).replace("|", "| "), characters)).replace("| ", "|")
     figure.text(left, 0.1 / height, signature, fontsize=6.5, color=QUIET, va="bottom", linespacing=1.4)
 
 
 def _only(rows: Sequence[Row], name: str) -> str:
     return ", ".join(dict.fromkeys(filter(None, (text(row, name) for row in rows))))
-
-
-def _parts(row: Row) -> dict[str, str]:
-    return dict(part.partition(":")[::2] for part in text(row, "signature").split("|") if part)
-
-
-def _signature(rows: Sequence[Row]) -> str:
-    """The rows' signatures as one: fields that differ list their values."""
-    values: dict[str, dict[str, None]] = {}
-    for row in rows:
-        for name, value in _parts(row).items():
-            values.setdefault(name, {})[value] = None
-    return "|".join(f"{name}:{','.join(given)}" for name, given in values.items())

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports import export_markdown, self_test
+from reports import export_markdown, run_facts, self_test
 from reports.parity_digest import Digest, Failure, Line, Row, digest, plural, ratio_text, text, where
 
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "vacuous": "yellow", "not-observed": "yellow"}
@@ -89,12 +89,17 @@ def _shortfall(found: Digest) -> str:
 
 def markdown(rows: Sequence[Row], run: Mapping[str, Any], picture: str = "", self_test_rows: Sequence[Row] = ()) -> str:
     """The report of a run. `run` is what `run.json` holds; `picture` a file beside the report, empty for none."""
-    found = digest(rows)
     sections = [f"# alexbench {run.get('command', 'parity')}"]
     if rows or not self_test_rows:
-        sections.append(f"**{found.sentence}**")
-    if run.get("status") not in (None, "complete"):
-        sections.append(f"The run was not finished (status `{run['status']}`): what it measured until then is below.")
+        sections.append(f"**{digest(rows).sentence}**")
+    sections += [run_facts.unfinished(run), *body(rows, picture, self_test_rows)]
+    sections += ["## The run", run_facts.markdown(run)]
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def body(rows: Sequence[Row], picture: str = "", self_test_rows: Sequence[Row] = ()) -> list[str]:
+    """The report's sections between its opening and the run's facts."""
+    found, sections = digest(rows), list[str]()
     if found.lines:
         sections += ["## Levels", export_markdown.table(HEADER, [_cells(line) for line in found.lines])]
         sections += [_shortfall(found)]
@@ -107,8 +112,7 @@ def markdown(rows: Sequence[Row], run: Mapping[str, Any], picture: str = "", sel
         sections += ["## Error against float64, layer by layer", f"![{alt}]({picture})"]
     if self_test_rows:
         sections += ["## Self-test: planted faults", self_test.markdown(self_test_rows)]
-    sections += ["## The run", _facts(run)]
-    return "\n\n".join(filter(None, sections)) + "\n"
+    return sections
 
 
 def _failure_table(failures: Sequence[Failure]) -> str:
@@ -127,20 +131,3 @@ def _not_passed(rows: Sequence[Row]) -> str:
     table = export_markdown.table(header, cells)
     left = len(bad) - MOST_ROWS
     return f"{table}\n\n{plural(left, 'more row')} in `parity.csv`." if left > 0 else table
-
-
-def _facts(run: Mapping[str, Any]) -> str:
-    shown = ("status", "started", "finished", "arguments", "timings", "environment")
-    cells = [pair for name in shown if name in run for pair in _flat(name, run[name])]
-    cells += [("failure", str(failure)) for failure in run.get("failures") or ()]
-    parts = [f"Signature: `{run['signature']}`" if run.get("signature") else ""]
-    parts.append(export_markdown.table(("fact", "value"), cells) if cells else "")
-    return "\n\n".join(filter(None, parts))
-
-
-def _flat(name: str, value: Any) -> list[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
-    if isinstance(value, list | tuple):
-        value = ", ".join(str(item) for item in value)
-    return [] if value in (None, "") else [(name, str(value))]

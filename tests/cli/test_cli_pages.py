@@ -25,6 +25,7 @@ HELPS = [
     ["weights", "init"],
     ["weights", "show"],
     ["parity"],
+    ["compare"],
     ["doctor"],
     ["completion"],
 ]

@@ -1,0 +1,33 @@
+"""What `run.json` says, as a report holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reports import export_markdown
+
+
+def unfinished(run: Mapping[str, Any]) -> str:
+    """A line for a run that broke off, else nothing."""
+    if run.get("status") in (None, "complete"):
+        return ""
+    return f"The run was not finished (status `{run['status']}`): what it measured until then is below."
+
+
+def markdown(run: Mapping[str, Any]) -> str:
+    """Signature, arguments, environment and failures."""
+    shown = ("status", "started", "finished", "arguments", "timings", "environment")
+    cells = [pair for name in shown if name in run for pair in _flat(name, run[name])]
+    cells += [("failure", str(failure)) for failure in run.get("failures") or ()]
+    parts = [f"Signature: `{run['signature']}`" if run.get("signature") else ""]
+    parts.append(export_markdown.table(("fact", "value"), cells) if cells else "")
+    return "\n\n".join(filter(None, parts))
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
+    if isinstance(value, list | tuple):
+        value = ", ".join(str(item) for item in value)
+    return [] if value in (None, "") else [(name, str(value))]

@@ -1,0 +1,285 @@
+"""What the rows of a speed run amount to: settings side by side, tuned over stock, peaks, a sentence. No rendering."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from reports import ratio
+from reports.ratio import Blocks, Interval
+from reports.tables import SETTING
+
+Row = Mapping[str, Any]
+Key = tuple[Any, ...]
+
+NAMES = tuple(SETTING)
+PANEL = ("network", "precision", "phase", "device", "input")  # what one table and one picture have in common
+STATUSES = {
+    "parity-failed": "not equal to the reference",
+    "does-not-fit": "does not fit",
+    "unsupported": "unsupported",
+    "missing": "missing",
+    "crashed": "crashed",
+    "timed-out": "timed out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One setting, with what its run allows to say about it."""
+
+    row: Row
+    over_stock: Interval | None = None  # images/s of tuned over stock, None for stock, emulated and unpaired rows
+    over_one: Interval | None = None  # images/s of a split over one device, never for emulated devices
+
+    @property
+    def name(self) -> str:
+        """`torch tuned`."""
+        return " ".join(filter(None, [text(self.row, "framework"), text(self.row, "tuning")]))
+
+    @property
+    def split(self) -> str:
+        """`data x2`, `data x2 emulated`, empty for one device."""
+        if not is_split(self.row):
+            return ""
+        emulated = " emulated" if is_emulated(self.row) else ""
+        return f"{text(self.row, 'split')} x{text(self.row, 'devices')}{emulated}"
+
+    @property
+    def place(self) -> str:
+        """Everything that tells this line from the others of its table."""
+        batch = text(self.row, "batch_size")
+        return ", ".join(filter(None, [self.name, self.split, f"batch {batch}" if batch else ""]))
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The settings of one network, precision, phase, device and input."""
+
+    key: Key
+    lines: tuple[Line, ...]
+    peak: str  # the peaks its figures are held against, empty where none was measured
+
+    @property
+    def title(self) -> str:
+        """`paper, float32, train-step, cpu`; synthetic input goes without saying."""
+        return ", ".join(str(part) for part in self.key if part not in (None, "", "synthetic"))
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A speed run in short."""
+
+    panels: tuple[Panel, ...]
+    failures: tuple[Line, ...]
+    sentence: str
+
+
+def digest(tables: Mapping[str, Sequence[Row]]) -> Digest:
+    """Sum up the tables of a speed run: kind -> rows."""
+    rows = latest(tables.get("speed", ()))
+    lines = _lines(rows, blocks_by_setting(tables.get("sample", ())))
+    panels: dict[Key, list[Line]] = {}
+    for line in lines:
+        if is_measured(line.row):
+            panels.setdefault(tuple(line.row.get(name) for name in PANEL), []).append(line)
+    peaks = tables.get("peak", ())
+    return Digest(
+        panels=tuple(Panel(key, tuple(found), peak_line(peaks, key[3], key[1])) for key, found in panels.items()),
+        failures=tuple(line for line in lines if not is_measured(line.row)),
+        sentence=_sentence(lines),
+    )
+
+
+def text(row: Row, name: str) -> str:
+    """A row's value as text of one line without control characters, empty where it is missing."""
+    value = row.get(name)
+    return "" if value is None else clean(str(value))
+
+
+def clean(said: str) -> str:
+    """Text from outside as one line: a terminal must not obey it."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
+
+
+def number(row: Row, name: str) -> float | None:
+    """A row's finite value, None where it has none."""
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, Real):  # NumPy's scalars are Real too
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def positive(row: Row, name: str) -> float | None:
+    """A row's value where it is above 0 and can be meant: nothing is 1e30, and what follows must not overflow."""
+    value = number(row, name)
+    return value if value is not None and 1e-30 < value < 1e30 else None
+
+
+def setting(row: Row) -> Key:
+    """What identifies a setting, in the order of NAMES."""
+    return tuple(row.get(name) for name in NAMES)
+
+
+def latest(rows: Sequence[Row]) -> list[Row]:
+    """One row per setting: a resumed run may have measured one again, and the last one counts."""
+    return list({setting(row): row for row in rows}.values())
+
+
+def is_measured(row: Row) -> bool:
+    """Whether the row is a figure one may quote."""
+    return row.get("status") in (None, "measured") and positive(row, "images_per_s") is not None
+
+
+def is_split(row: Row) -> bool:
+    """Whether the row is about several devices."""
+    return (number(row, "devices") or 1) > 1 or text(row, "split") not in ("", "none")
+
+
+def is_emulated(row: Row) -> bool:
+    """Whether its devices share one machine's cores: its time proves nothing about several devices."""
+    return text(row, "emulated") == "yes"
+
+
+def blocks_by_setting(samples: Sequence[Row]) -> dict[Key, Blocks]:
+    """Setting -> block -> milliseconds per step of its samples in the steady state.
+
+    Of samples with the same block and index the last one counts: a resumed run may have measured a setting again.
+    """
+    found: dict[Key, dict[int, dict[Any, float]]] = {}
+    for row in samples:
+        seconds, steps = positive(row, "seconds"), positive(row, "steps")
+        if seconds is not None and steps is not None and row.get("warm") != "no":
+            block = found.setdefault(setting(row), {}).setdefault(int(number(row, "block") or 0), {})
+            block[row.get("index", len(block))] = 1e3 * seconds / steps
+    return {key: {place: [*one.values()] for place, one in blocks.items()} for key, blocks in found.items()}
+
+
+def images_interval(row: Row) -> Interval | None:
+    """images/s with the interval that its step time has."""
+    value, step = positive(row, "images_per_s"), positive(row, "step_ms")
+    low, high = positive(row, "step_ms_low"), positive(row, "step_ms_high")
+    if value is None:
+        return None
+    if step is None or low is None or high is None or low == high:  # a single sample has no interval
+        return Interval(value)
+    return Interval(value, value * step / high, value * step / low)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 setting`, `2 settings`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def peak_line(peaks: Sequence[Row], device: Any, precision: Any) -> str:
+    """`peak 487 GFLOP/s: convolution in torch; copy 18 GB/s`."""
+    best = [row for row in peaks if row.get("best") == "yes" and row.get("device") == device]
+    work = [row for row in best if positive(row, "tflops") and row.get("precision") in (None, precision)]
+    copies = [row for row in best if positive(row, "gb_per_s") and text(row, "probe") == "copy"]
+    copies = [row for row in copies if row.get("precision") == precision] or copies
+    parts = [f"peak {flops(row['tflops'])}: {text(row, 'probe')} in {text(row, 'framework')}" for row in work[:1]]
+    parts += [f"copy {figure(row['gb_per_s'])} GB/s" for row in copies[:1]]
+    return "; ".join(parts)
+
+
+def flops(tflops: float) -> str:
+    """TFLOP/s, or GFLOP/s below one."""
+    return f"{figure(tflops)} TFLOP/s" if tflops >= 1 else f"{figure(1e3 * tflops)} GFLOP/s"
+
+
+def figure(value: float) -> str:
+    """Three significant digits, more before the point where there are more, with thousands separated for eyes."""
+    if not math.isfinite(value):
+        return str(value)
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}" if abs(value) >= 0.0995 else f"{value:.2g}"
+
+
+def times(found: Interval | None) -> str:
+    """`2.31x`."""
+    return f"{found.value:.2f}x" if found else ""
+
+
+def share(value: float | None) -> str:
+    """`72%`, with a digit more below ten."""
+    if value is None:
+        return ""
+    return f"{100 * value:.0f}%" if value >= 0.0995 else f"{100 * value:.1f}%"
+
+
+def _lines(rows: Sequence[Row], blocks: Mapping[Key, Blocks]) -> list[Line]:
+    measured = {setting(row): row for row in rows if is_measured(row)}
+    resampler = ratio.Resampler()
+
+    def over(row: Row, paired: bool, **changes: Any) -> Interval | None:
+        other = measured.get(tuple(changes.get(name, row.get(name)) for name in NAMES))
+        if other is None or not is_measured(row) or is_emulated(row) or is_emulated(other):
+            return None
+        hold = resampler.paired if paired else resampler.apart
+        terms = hold(blocks.get(setting(other), {}), blocks.get(setting(row), {}))
+        return ratio.interval(terms, row["images_per_s"] / other["images_per_s"])
+
+    lines = [
+        Line(
+            row,
+            over_stock=over(row, True, tuning="stock") if text(row, "tuning") == "tuned" else None,
+            over_one=over(row, False, devices=1, split="none") if is_split(row) else None,
+        )
+        for row in rows
+    ]
+    return sorted(lines, key=lambda line: _order(line.row))
+
+
+def _order(row: Row) -> Key:
+    numbers = (number(row, "batch_size") or 0, number(row, "devices") or 1)
+    return (*(text(row, name) for name in PANEL), *numbers, text(row, "split"), *_who(row))
+
+
+def _who(row: Row) -> tuple[str, str]:
+    return text(row, "framework"), text(row, "tuning")
+
+
+def _sentence(lines: Sequence[Line]) -> str:
+    """What was measured, the fastest, and what tuning gained."""
+    if not lines:
+        return "Nothing was measured."
+    done = [line for line in lines if is_measured(line.row)]
+    parts = [f"{len(done)} of {plural(len(lines), 'setting')} measured"]
+    unstable = sum(text(line.row, "stable") == "no" for line in done)
+    parts[0] += f" ({unstable} not stable)" if unstable else ""
+    failed = Counter(text(line.row, "status") for line in lines if line not in done)
+    said = [f"{count} {STATUSES.get(status, status or 'without a figure')}" for status, count in failed.items()]
+    parts += [", ".join(said)] if said else []
+    parts += _fastest(done) + _gain(done)
+    return "; ".join(parts) + "."
+
+
+def _fastest(lines: Sequence[Line]) -> list[str]:
+    real = [line for line in lines if not is_emulated(line.row)]
+    # Forward alone is no training, and two networks are no race.
+    trained = [line for line in real if text(line.row, "phase") == "train-step"] or real
+    if len(trained) < 2 or len({text(line.row, "network") for line in trained}) > 1:
+        return []
+    best = max(trained, key=lambda line: line.row["images_per_s"])
+    peak = share(number(best.row, "fraction_of_peak"))
+    at = f"{figure(best.row['images_per_s'])} images/s" + (f", {peak} of the peak" if peak else "")
+    return [f"fastest: {best.place} ({at})"]
+
+
+def _gain(lines: Sequence[Line]) -> list[str]:
+    """The geometric mean over a framework's settings: a range would hide how it was chosen."""
+    gains: dict[str, list[Interval]] = {}
+    for line in lines:
+        if line.over_stock is not None:
+            gains.setdefault(text(line.row, "framework"), []).append(line.over_stock)
+    told = []
+    for framework, found in sorted(gains.items()):
+        mean = math.exp(sum(math.log(one.value) for one in found) / len(found))
+        doubt = " (not significant)" if not any(one.significant for one in found) else ""
+        told.append(f"{framework} {mean:.2f}x{doubt}")
+    return [f"tuned over stock: {', '.join(told)}"] if told else []

@@ -1,0 +1,234 @@
+"""A speed run as `report.md`: each figure with its interval and signature, what bounds each layer, the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from reports import export_markdown, run_facts, speed_layers
+from reports.ratio import Interval
+from reports.speed_digest import (
+    STATUSES,
+    Line,
+    Panel,
+    Row,
+    digest,
+    figure,
+    flops,
+    images_interval,
+    is_emulated,
+    number,
+    share,
+    text,
+)
+from reports.speed_layers import Layers
+from reports.speed_summary import exchanges, notes
+
+EMULATED = (
+    "Rows marked *emulated* ran on devices that share this machine's cores: they show that the split computes the "
+    "right thing, and no speed-up is claimed from them."
+)
+METHOD = (
+    "Step time is the median over the samples of the steady state, with its 95 % interval. `over stock` is images/s of "
+    "tuned over stock, paired within this run by blocks; it is significant where its interval leaves out 1. "
+    "`peak` is the share of the best figure that any framework reached in this run on this device and precision."
+)
+
+
+def markdown(
+    tables: Mapping[str, Sequence[Row]],
+    run: Mapping[str, Any],
+    pictures: Mapping[str, str] | None = None,
+    more: Sequence[str] = (),
+) -> str:
+    """The report of a speed run. `tables` is kind -> rows, `run` what `run.json` holds, `pictures` file name -> title.
+
+    `more` are sections that stand before the run's own facts.
+    """
+    found = digest(tables)
+    sections = [f"# alexbench {run.get('command', 'speed')}", f"**{found.sentence}**", run_facts.unfinished(run)]
+    sections += [METHOD] if found.panels else []
+    for panel in found.panels:
+        sections += _panel(panel)
+    if found.failures:
+        sections += ["## Settings without a figure", _failures(found.failures)]
+    sections += [part for name, title in (pictures or {}).items() for part in (f"## {title}", f"![{title}]({name})")]
+    sections += _layers(speed_layers.groups(tables.get("layer", ())))
+    sections += _peaks(tables.get("peak", ())) + _exchange(tables.get("exchange", ()))
+    sections += [*more, "## The run", run_facts.markdown(run)]
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def _panel(panel: Panel) -> list[str]:
+    columns: dict[str, Callable[[Line], str]] = {
+        "framework": lambda line: text(line.row, "framework"),
+        "tuning": lambda line: text(line.row, "tuning"),
+        "batch": lambda line: text(line.row, "batch_size"),
+        "split": lambda line: line.split,
+        "images/s": lambda line: _between(images_interval(line.row), figure),
+        "step ms": lambda line: _step(line.row),
+        "over stock": lambda line: _between(line.over_stock, _times) + _doubt(line.over_stock),
+        "over one device": lambda line: _between(line.over_one, _times),
+        "TFLOP/s": lambda line: _figure(line.row, "tflops"),
+        "peak": lambda line: share(number(line.row, "fraction_of_peak")),
+        "memory MB": lambda line: _figure(line.row, "peak_memory_mb"),
+        "J/image": lambda line: _figure(line.row, "joules_per_image"),
+        "compile s": lambda line: _figure(line.row, "compile_s"),
+        "first step s": lambda line: _figure(line.row, "first_step_s"),
+        "loss": lambda line: _loss(line.row),
+        "stable": lambda line: text(line.row, "stable"),
+        "parity": lambda line: _parity(line.row),
+    }
+    lines = list(panel.lines)
+    sections = [f"## {panel.title}", panel.peak and f"{panel.peak[0].upper()}{panel.peak[1:]}."]
+    sections += [_signed({name: [cell(line) for line in lines] for name, cell in columns.items()}, lines)]
+    sections += [EMULATED] if any(is_emulated(line.row) for line in lines) else []
+    remarks = [*exchanges(lines), *notes(lines)]
+    return [*sections, "\n".join(f"- {_plain(said)}" for said in remarks)]
+
+
+def _signed(cells: Mapping[str, Sequence[str]], lines: Sequence[Line]) -> str:
+    """The table without its empty columns, each row with the number of its signature, which follow."""
+    signatures, numbers = _numbered([line.row for line in lines])
+    kept = {name: column for name, column in cells.items() if any(column)} | {"signature": numbers}
+    return "\n\n".join([export_markdown.table(list(kept), _transposed(kept)), signatures])
+
+
+def _numbered(rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """Signatures as a numbered list, and each row's number."""
+    places: dict[str, int] = {}
+    numbers = []
+    for row in rows:
+        given = text(row, "signature")
+        numbers.append(str(places.setdefault(given, len(places) + 1)) if given else "")
+    listed = "\n".join(f"{place}. `{given.replace('`', ' ')}`" for given, place in places.items())
+    return (f"Signatures:\n\n{listed}" if listed else ""), numbers
+
+
+def _transposed(columns: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    return [list(cells) for cells in zip(*columns.values(), strict=True)]
+
+
+def _failures(lines: Sequence[Line]) -> str:
+    header = ("setting", "network", "precision", "phase", "device", "what happened", "reason")
+    names = header[1:5]
+    cells = [
+        (line.place, *(text(line.row, name) for name in names), _status(line.row), text(line.row, "reason"))
+        for line in lines
+    ]
+    return export_markdown.table(header, cells)
+
+
+def _status(row: Row) -> str:
+    status = text(row, "status")
+    return STATUSES.get(status, status or "no figure")
+
+
+def _layers(groups: Sequence[Layers]) -> list[str]:
+    if not groups:
+        return []
+    said = "\n".join(f"- {_plain(f'{one.name} ({one.place}): {one.sentence}')}" for one in groups)
+    return ["## What bounds each layer", said, *(part for one in groups for part in _layer_table(one))]
+
+
+def _layer_table(one: Layers) -> list[str]:
+    rows = [*one.rows, *(row for row in (one.rest, one.whole) if row is not None)]
+    columns: dict[str, Callable[[Row], str]] = {
+        "layer": lambda row: text(row, "layer"),
+        "pass": lambda row: text(row, "pass"),
+        "ms": _step,
+        "share": lambda row: share(number(row, "share")),
+        "GFLOP": lambda row: _figure(row, "gflops"),
+        "MB": lambda row: _figure(row, "mbytes"),
+        "TFLOP/s": lambda row: _figure(row, "tflops"),
+        "GB/s": lambda row: _figure(row, "gb_per_s"),
+        "roof TFLOP/s": lambda row: _figure(row, "roof_tflops"),
+        "of the roof": lambda row: share(number(row, "fraction_of_roof")),
+        "bound by": lambda row: text(row, "bound"),
+    }
+    cells = {name: [cell(row) for row in rows] for name, cell in columns.items()}
+    kept = {name: column for name, column in cells.items() if any(column)}
+    signatures, numbers = _numbered(rows)
+    kept |= {"signature": numbers} if signatures else {}
+    title = f"### {_plain(f'{one.name}, {one.place}')}"
+    return [title, export_markdown.table(list(kept), _transposed(kept)), signatures]
+
+
+def _peaks(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    header = ("probe", "framework", "device", "precision", "size", "step ms", "reached", "held against", "signature")
+    signatures, numbers = _numbered(rows)
+    cells = [
+        [*(text(row, name) for name in header[:5]), _step(row), _reached(row), text(row, "best"), place]
+        for row, place in zip(rows, numbers, strict=True)
+    ]
+    said = "Measured in this run; the best of each device and precision is what every fraction is held against."
+    return ["## Peaks", said, export_markdown.table(header, cells), signatures]
+
+
+def _reached(row: Row) -> str:
+    tflops, copied = number(row, "tflops"), number(row, "gb_per_s")
+    if text(row, "probe") == "copy" and copied is not None:
+        return f"{figure(copied)} GB/s"
+    return "" if tflops is None else flops(tflops)
+
+
+def _exchange(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    header = ("split", "devices", "batch_size", "precision", "where", "what")
+    cells = [
+        [*(text(row, name) for name in header), _figure(row, "bytes"), share(number(row, "share"))] for row in rows
+    ]
+    said = "Bytes that each device sends in one step, from the network's shapes alone."
+    return [
+        "## What a split exchanges",
+        said,
+        export_markdown.table((*header, "bytes", "share of what is sent"), cells),
+    ]
+
+
+def _plain(said: str) -> str:
+    """Text of a list or heading, without what Markdown would take for markup."""
+    for sign in ("\\", "<", "*", "`", "_"):
+        said = said.replace(sign, "\\" + sign)
+    return said
+
+
+def _step(row: Row) -> str:
+    value = number(row, "step_ms")
+    if value is None:
+        return ""
+    return _between(Interval(value, number(row, "step_ms_low"), number(row, "step_ms_high")), figure)
+
+
+def _between(found: Interval | None, write: Callable[[float], str]) -> str:
+    if found is None:
+        return ""
+    if found.low is None or found.high is None:
+        return write(found.value)
+    return f"{write(found.value)} ({write(found.low)} to {write(found.high)})"
+
+
+def _doubt(found: Interval | None) -> str:
+    return " not significant" if found is not None and found.known and not found.significant else ""
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f}x"
+
+
+def _figure(row: Row, name: str) -> str:
+    value = number(row, name)
+    return "" if value is None else figure(value)
+
+
+def _loss(row: Row) -> str:
+    first, last = number(row, "loss_first"), number(row, "loss_last")
+    return "" if first is None or last is None else f"{figure(first)} to {figure(last)}"
+
+
+def _parity(row: Row) -> str:
+    gauge = number(row, "gauge")
+    return text(row, "verdict") + (f" ({figure(gauge)} of the limit)" if gauge is not None else "")

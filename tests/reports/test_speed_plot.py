@@ -1,0 +1,255 @@
+"""Pictures of a speed run: drawn for any number of series, nothing outside the paper, no label on another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import speed_rows
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from speed_rows import failed, layers, peaks, speed
+
+from reports import speed_frame, speed_layers_plot, speed_roofline
+from reports.speed_throughput_plot import (
+    devices_drawable,
+    draw_devices,
+    draw_throughput,
+    throughput_drawable,
+)
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that were saved."""
+    seen: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(self: Figure, *arguments: object, **settings: object) -> None:
+        seen.append(self)
+        save(self, *arguments, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return seen
+
+
+def series(count: int, batches: Sequence[int] = (32, 128)) -> Rows:
+    """So many series that lie close to each other."""
+    names = ["torch", "tensorflow", "jax", "./a/long/path/to/somebodys_network.py:build", "mine", "yours"]
+    pairs = list(itertools.product(names, ("stock", "tuned")))[:count]
+    return [
+        speed(name, tuning, batch, images_per_s=80 + place / 3 + batch / 100)
+        for place, (name, tuning) in enumerate(pairs)
+        for batch in batches
+    ]
+
+
+def texts(figure: Figure) -> list[Text]:
+    """Everything written that is to be read on its own."""
+    figure.draw_without_rendering()
+    found = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible() and text.get_text()]
+    return [text for text in found if text.get_window_extent().width > 1]
+
+
+def labels(axes: Axes) -> list[Text]:
+    """What was written beside curves and bars."""
+    return [text for text in axes.texts if text.get_text()]
+
+
+def check(figure: Figure) -> None:
+    """Nothing written leaves the paper; no label covers another."""
+    paper = figure.bbox
+    for text in texts(figure):
+        box = text.get_window_extent()
+        assert box.x0 >= -1 and box.x1 <= paper.x1 + 1, text.get_text()
+        assert box.y0 >= -1 and box.y1 <= paper.y1 + 1, text.get_text()
+    for axes in figure.axes:
+        boxes = [(Text.get_window_extent(text).shrunk(1.0, 0.7), text.get_text()) for text in labels(axes)]
+        for (one, first), (two, second) in itertools.combinations(boxes, 2):
+            assert not one.overlaps(two), f"{first!r} covers {second!r}"
+
+
+@pytest.mark.parametrize("count", range(1, 13))
+def test_throughput_is_drawn_for_any_number_of_series(count: int, figures: list[Figure], tmp_path: Path) -> None:
+    draw_throughput(series(count), tmp_path / "t.png")
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+    [axes] = figures[0].axes
+    assert len(labels(axes)) == count
+    check(figures[0])
+
+
+@pytest.mark.parametrize("count", [1, 6, 12])
+def test_one_batch_size_is_drawn_as_bars(count: int, figures: list[Figure], tmp_path: Path) -> None:
+    draw_throughput(series(count, (32,)), tmp_path / "t.png")
+    [axes] = figures[0].axes
+    assert len(axes.patches) == count
+    assert axes.get_title(loc="left").endswith("batch 32")
+    check(figures[0])
+
+
+def test_stock_is_dashed_and_tuned_solid_with_intervals(figures: list[Figure], tmp_path: Path) -> None:
+    draw_throughput(series(2), tmp_path / "t.png")
+    [axes] = figures[0].axes
+    styles = [container[0].get_linestyle() for container in axes.containers]  # type: ignore[index]
+    assert styles == ["--", "-"]
+    assert all(container.has_yerr for container in axes.containers)  # type: ignore[attr-defined]
+
+
+def test_precisions_and_phases_have_panels_of_their_own(figures: list[Figure], tmp_path: Path) -> None:
+    rows = [
+        speed("torch", "tuned", batch, precision=precision, phase=phase)
+        for batch in (32, 64)
+        for precision in ("float32", "bfloat16")
+        for phase in ("forward", "train-step")
+    ]
+    draw_throughput(rows, tmp_path / "t.png")
+    assert len(figures[0].axes) == 4
+    check(figures[0])
+
+
+def test_more_panels_than_fit_are_left_to_the_tables(figures: list[Figure], tmp_path: Path) -> None:
+    draw_throughput([speed("torch", "tuned", network=f"net{n}") for n in range(15)], tmp_path / "t.png")
+    assert len(figures[0].axes) == speed_frame.MOST_PANELS
+    assert "3 more in the tables" in " ".join(text.get_text() for text in figures[0].texts).replace("\n", " ")
+
+
+def test_a_curve_without_an_interval_is_drawn(figures: list[Figure], tmp_path: Path) -> None:
+    gone = dict.fromkeys(("step_ms_low", "step_ms_high"))
+    draw_throughput([row | gone for row in series(3)], tmp_path / "t.png")
+    draw_throughput([row | gone for row in series(3, (32,))], tmp_path / "b.png")
+    assert len(figures) == 2
+
+
+def test_rows_that_failed_are_nothing_to_draw(tmp_path: Path) -> None:
+    rows = [failed("jax", "tuned", "does-not-fit", "too large"), speed("torch", "tuned", status="parity-failed")]
+    assert not throughput_drawable(rows)
+    assert not devices_drawable(rows)
+    for draw in (draw_throughput, draw_devices):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            draw(rows, tmp_path / "t.png")
+    assert not throughput_drawable([speed("torch", "tuned", devices=2, split="data")])
+
+
+def test_emulated_bars_are_hatched_and_say_that_nothing_is_claimed(figures: list[Figure], tmp_path: Path) -> None:
+    draw_devices(speed_rows.split_tables()["speed"], tmp_path / "d.png")
+    [axes] = figures[0].axes
+    hatched = [patch for patch in axes.patches if patch.get_hatch()]
+    assert len(hatched) == 9
+    assert len(axes.patches) == 12
+    said = [text.get_text() for text in labels(axes)]
+    assert sum("emulated: no speed-up is claimed" in text for text in said) == 9
+    assert not [text for text in said if "x one device" in text]
+    check(figures[0])
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_real_devices_say_what_they_gain(count: int, figures: list[Figure], tmp_path: Path) -> None:
+    rows = series(count, (128,))
+    rows += [row | {"devices": 2, "split": split, "images_per_s": 150.0} for row in rows for split in ("data", "model")]
+    draw_devices(rows, tmp_path / "d.png")
+    [axes] = figures[0].axes
+    assert not [patch for patch in axes.patches if patch.get_hatch()]
+    assert sum("x one device" in text.get_text() for text in labels(axes)) == 2 * count
+    check(figures[0])
+
+
+def test_a_split_without_its_one_device_row_is_drawn(figures: list[Figure], tmp_path: Path) -> None:
+    draw_devices([speed("torch", "tuned", devices=2, split="data")], tmp_path / "d.png")
+    assert [text.get_text() for text in labels(figures[0].axes[0])] == ["100"]
+
+
+def many_layers(count: int) -> Rows:
+    names = ["torch", "tensorflow", "jax", "./a/long/path/to/somebodys_network.py:build", "mine", "yours"]
+    pairs = list(itertools.product(names, ("stock", "tuned")))[:count]
+    return [row for name, tuning in pairs for row in layers(name, tuning)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 12])
+def test_time_by_layer_is_drawn_for_any_number_of_series(count: int, figures: list[Figure], tmp_path: Path) -> None:
+    speed_layers_plot.draw(many_layers(count), tmp_path / "l.png", list(speed_rows.LAYERS))
+    assert len(figures[0].axes) == count
+    for axes in figures[0].axes:
+        assert [text.get_text() for text in axes.get_yticklabels()] == [*speed_rows.LAYERS, "(update and rest)"]
+    check(figures[0])
+
+
+def test_layers_without_the_networks_order_keep_their_rows_order(figures: list[Figure], tmp_path: Path) -> None:
+    speed_layers_plot.draw(layers("torch", "tuned"), tmp_path / "l.png")
+    assert [text.get_text() for text in figures[0].axes[0].get_yticklabels()][:3] == ["conv1", "relu1", "norm1"]
+
+
+def test_a_layer_timed_forward_only_is_drawn(figures: list[Figure], tmp_path: Path) -> None:
+    rows = [row for row in layers("torch", "tuned") if row["pass"] == "forward"]
+    speed_layers_plot.draw(rows, tmp_path / "l.png")
+    assert "(update and rest)" not in [text.get_text() for text in figures[0].axes[0].get_yticklabels()]
+    bare = [row | {"step_ms": None} for row in rows]
+    assert not speed_layers_plot.drawable(bare)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        speed_layers_plot.draw(bare, tmp_path / "l.png")
+
+
+@pytest.mark.parametrize("count", [1, 6, 12])
+def test_the_roofline_has_every_layer_with_arithmetic_and_the_step(
+    count: int, figures: list[Figure], tmp_path: Path
+) -> None:
+    speed_roofline.draw(many_layers(count), peaks(), tmp_path / "r.png")
+    assert [axes.get_title(loc="left").partition(":")[0] for axes in figures[0].axes] == ["forward", "backward"]
+    for axes in figures[0].axes:
+        assert axes.get_xscale() == axes.get_yscale() == "log"
+        said = {text.get_text() for text in labels(axes)}
+        assert set(speed_rows.LAYERS) - {"drop6"} | {"whole step", "peak 487 GFLOP/s", "copy 18.0 GB/s"} == said
+        legend = axes.get_legend()
+        assert legend is not None and len(legend.get_texts()) == count
+    check(figures[0])
+
+
+def test_the_roof_is_the_measured_peak_and_bandwidth(figures: list[Figure], tmp_path: Path) -> None:
+    speed_roofline.draw(layers("torch", "tuned"), peaks(), tmp_path / "r.png")
+    x, y = (list(side) for side in figures[0].axes[0].get_lines()[0].get_data())
+    assert y[1] == y[2] == speed_rows.PEAK_TFLOPS
+    assert x[1] == pytest.approx(1e3 * speed_rows.PEAK_TFLOPS / 18.0)
+    assert y[0] == pytest.approx(x[0] * 18.0 / 1e3)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda rows, roof: (rows, []),
+        lambda rows, roof: (rows, [row for row in roof if row["probe"] != "copy"]),
+        lambda rows, roof: (rows, [row | {"best": "no"} for row in roof]),
+        lambda rows, roof: (rows, [row | {"device": "cuda"} for row in roof]),
+        lambda rows, roof: ([row | {"gflops": 0.0} for row in rows], roof),
+        lambda rows, roof: ([row | {"mbytes": None} for row in rows], roof),
+        lambda rows, roof: ([], roof),
+    ],
+)
+def test_without_a_roof_or_a_layer_there_is_no_roofline(
+    spoil: Callable[[Rows, Rows], tuple[Rows, Rows]], tmp_path: Path
+) -> None:
+    rows, roof = spoil(layers("torch", "tuned"), peaks())
+    assert not speed_roofline.drawable(rows, roof)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        speed_roofline.draw(rows, roof, tmp_path / "r.png")
+
+
+def test_the_foot_carries_the_signature(figures: list[Figure], tmp_path: Path) -> None:
+    draw_throughput(series(4), tmp_path / "t.png")
+    said = [text.get_text().replace("\n", "") for text in figures[0].texts]
+    assert said[-1].startswith("alexbench:0.1.0|network:paper|weights:3f2a|seed:0|framework:torch-2.13.0,tensorflow-")
+
+
+def test_labels_are_parted_in_order_and_within_bounds() -> None:
+    assert speed_frame.spread([0.5], 0.1, 0, 1) == [0.5]
+    assert speed_frame.spread([0.1, 0.9], 0.1, 0, 1) == pytest.approx([0.1, 0.9])
+    assert speed_frame.spread([0.5, 0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.4, 0.5, 0.6])
+    assert speed_frame.spread([1.0, 1.0, 0.0], 0.1, 0, 1) == pytest.approx([0.9, 1.0, 0.0])
+    crowded = speed_frame.spread([0.99] * 30, 0.1, 0, 1)
+    assert min(crowded) == pytest.approx(0) and max(crowded) == pytest.approx(1)
+    assert crowded == sorted(crowded)
+    assert speed_frame.spread([], 0.1, 0, 1) == []

@@ -1,0 +1,241 @@
+"""The summary of a speed run reads well in 80 columns, and never says more than was measured."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import speed_rows
+from parity_rows import passing
+from rich.console import Console
+from speed_rows import RUN, failed, speed
+
+from reports import run_report, speed_layers, speed_markdown, speed_summary
+from reports.speed_digest import digest, figure, images_interval, peak_line
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def printed(tables: dict[str, Any], width: int = 80, run: Any = RUN, **settings: Any) -> str:
+    file = io.StringIO()
+    speed_summary.show(tables, run, Console(file=file, width=width, **settings))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", ["tables", "split_tables", "layered"])
+def test_the_terminal_summary_is_the_golden_one(name: str, width: int) -> None:
+    text = printed(getattr(speed_rows, name)(), width)
+    assert text == (GOLDEN / f"speed-{name}-{width}.txt").read_text()
+    assert "\x1b" not in text
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_the_report_is_the_golden_one() -> None:
+    tables = speed_rows.split_tables() | {"layer": speed_rows.layers("torch", "tuned")}
+    text = speed_markdown.markdown(tables, RUN, {"throughput.png": "Images/s by batch size and framework"})
+    assert text == (GOLDEN / "speed-report.md").read_text()
+
+
+def test_nothing_wraps_in_the_tables_of_80_columns() -> None:
+    for tables in (speed_rows.tables(), speed_rows.split_tables()):
+        text = printed(tables)
+        rows = [line for line in text.splitlines() if line.startswith(("torch ", "jax ", "tensorflow "))]
+        assert len([line for line in rows if line.endswith(("yes", "no"))]) == len(digest(tables).panels[0].lines)
+
+
+def test_every_figure_of_the_report_has_its_signature() -> None:
+    text = speed_markdown.markdown(speed_rows.layered(), RUN)
+    for row in speed_rows.layered()["speed"]:
+        if row["status"] == "measured":
+            assert f"`{row['signature']}`" in text
+
+
+def test_emulated_devices_are_marked_and_never_called_a_speed_up() -> None:
+    tables = speed_rows.split_tables()
+    for row in tables["speed"]:
+        if row["emulated"] == "yes":
+            row["images_per_s"] *= 100  # however fast
+    found = digest(tables)
+    emulated = [line for line in found.panels[0].lines if line.row["emulated"] == "yes"]
+    assert len(emulated) == 9
+    assert all(line.over_one is None and line.over_stock is None for line in emulated)
+    assert " x2" not in found.sentence
+    text = printed(tables)
+    assert text.count("x2*") == 9
+    assert "no speed-up is claimed" in " ".join(text.split())
+    assert speed_markdown.EMULATED in speed_markdown.markdown(tables, RUN)
+
+
+def test_real_devices_are_held_against_one() -> None:
+    tables = speed_rows.tables((128,))
+    two = speed("torch", "tuned", 128, devices=2, split="data", step_ms=5.5 * 128, bytes_exchanged=243_860_896)
+    tables["speed"].append(two)
+    tables["sample"] += speed_rows.samples(two)
+    [line] = [line for line in digest(tables).panels[0].lines if line.split]
+    assert line.over_one is not None and line.over_one.value == pytest.approx(10.0 / 5.5)
+    assert line.over_one.significant
+    assert "1.82x" in printed(tables)
+    assert "data x2, batch 128: each device sends 244 MB per step" in printed(tables, 200)
+
+
+def test_tuned_over_stock_is_paired_by_the_blocks_of_one_run() -> None:
+    found = digest(speed_rows.tables((32,)))
+    gains = {line.name: line.over_stock for line in found.panels[0].lines}
+    assert gains["torch stock"] is None
+    assert gains["torch tuned"] is not None and gains["torch tuned"].significant
+    assert gains["tensorflow tuned"] is not None and not gains["tensorflow tuned"].significant
+    assert "tensorflow 1.01x (not significant)" in found.sentence
+
+
+def test_a_row_that_is_not_equal_gives_no_figure() -> None:
+    rows = [speed("torch", "stock"), speed("torch", "tuned", status="parity-failed", reason="norm1 is off")]
+    found = digest({"speed": rows})
+    assert [line.name for line in found.panels[0].lines] == ["torch stock"]
+    assert [line.name for line in found.failures] == ["torch tuned"]
+    text = printed({"speed": rows})
+    assert "not equal to the reference" in text and "norm1 is off" in text
+    assert "2.5" not in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([], "Nothing was measured."),
+        ([speed("jax", "stock")], "1 of 1 setting measured."),
+        ([failed("jax", "stock", "missing", "jax is not installed")], "0 of 1 setting measured; 1 missing."),
+        (
+            [speed("jax", "stock"), speed("jax", "stock", 64, stable="no")],
+            "2 of 2 settings measured (1 not stable); fastest: jax stock, batch 32 (14.3 images/s, 12% of the peak).",
+        ),
+        ([speed("jax", "stock", network="a"), speed("jax", "stock", network="b")], "2 of 2 settings measured."),
+    ],
+)
+def test_the_last_line_says_what_was_measured(rows: list[Any], sentence: str) -> None:
+    assert digest({"speed": rows}).sentence == sentence
+    assert " ".join(printed({"speed": rows}, 300).splitlines()[-1].split()) == sentence
+
+
+def test_a_setting_measured_twice_counts_once_and_the_last_time() -> None:
+    rows = [failed("jax", "tuned", "crashed", "killed"), speed("jax", "tuned")]
+    found = digest({"speed": rows})
+    assert not found.failures
+    assert len(found.panels[0].lines) == 1
+
+
+def test_outside_text_is_never_taken_for_markup_nor_obeyed() -> None:
+    evil = "[red]x[/bold] \x1b[2J | `<b>` *y*"
+    rows = [speed("torch", "stock", note=evil), failed("jax", "stock", "crashed", evil + "\nsecond \x07line")]
+    text = printed({"speed": rows})
+    assert "[red]x[/bold]" in text
+    assert not {"\x1b", "\x07"} & set(text)
+    report = speed_markdown.markdown({"speed": rows}, {})
+    assert r"\| \`\<b>\` \*y\* second line" in report
+    assert "\x1b" not in report
+
+
+def test_of_a_long_reason_the_first_and_the_last_lines_are_shown() -> None:
+    rows = [failed("jax", "stock", "crashed", "\n".join(f"line {n}" for n in range(50)))]
+    text = printed({"speed": rows})
+    assert "line 0" in text and "line 49" in text and "line 20" not in text
+
+
+def test_many_failures_leave_the_summary_short() -> None:
+    rows = [failed("jax", "stock", "does-not-fit", "too large", batch_size=n) for n in range(1, 30)]
+    assert "21 more settings without a figure" in printed({"speed": rows})
+    assert speed_markdown.markdown({"speed": rows}, {}).count("| too large |") == 29
+
+
+def test_missing_figures_are_blank() -> None:
+    row = speed("torch", "tuned") | dict.fromkeys(
+        ("step_ms", "step_ms_low", "step_ms_high", "peak_memory_mb", "fraction_of_peak", "tflops", "signature", "gauge")
+    )
+    text = printed({"speed": [row]})
+    assert "100" in text and "±" not in text and "None" not in text and "nan" not in text
+    assert "None" not in speed_markdown.markdown({"speed": [row]}, {})
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    row = speed("torch", "tuned", images_per_s=np.float32(50.0), step_ms=np.float64(20.0))
+    assert "50.0" in printed({"speed": [row]})
+
+
+def test_a_single_sample_has_no_interval() -> None:
+    found = images_interval(speed("jax", "stock", step_ms_low=2240.0, step_ms_high=2240.0))
+    assert found is not None and not found.known
+
+
+def test_the_peak_line_names_the_probe_and_who_reached_it() -> None:
+    peaks = speed_rows.peaks()
+    assert peak_line(peaks, "cpu", "float32") == "peak 487 GFLOP/s: convolution in torch; copy 18.0 GB/s"
+    assert peak_line(peaks, "cpu", "bfloat16") == "copy 18.0 GB/s"
+    assert not peak_line(peaks, "cuda", "float32")
+
+
+def test_the_layers_say_what_bounds_them() -> None:
+    [one] = speed_layers.groups(speed_rows.layers("torch", "tuned"))
+    assert [row["step_ms"] for row in one.rows] == sorted((row["step_ms"] for row in one.rows), reverse=True)
+    assert one.sentence.startswith("most time in conv2 backward 15%")
+    assert "77% of it bound by compute, at 81% of that roof" in one.sentence
+    assert one.whole is not None and one.rest is not None
+
+
+def test_layers_without_a_roof_or_a_time_say_less() -> None:
+    rows = [row | {"fraction_of_roof": None} for row in speed_rows.layers("torch", "tuned")]
+    assert "roof" not in speed_layers.groups(rows)[0].sentence
+    bare = [row | {"step_ms": None} for row in rows]
+    assert speed_layers.groups(bare) == []
+    assert "bounds" not in speed_markdown.markdown({"layer": bare}, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.0, "0"),
+        (0.0123, "0.012"),
+        (1.234, "1.23"),
+        (9.999, "10.0"),
+        (12.34, "12.3"),
+        (1234.5, "1,234"),
+        (1e6, "1,000,000"),
+    ],
+)
+def test_figures_have_three_digits(value: float, said: str) -> None:
+    assert figure(value) == said
+
+
+def test_figures_that_are_none_say_so() -> None:
+    assert figure(math.inf) == "inf"
+
+
+def test_a_run_broken_off_says_so() -> None:
+    run = RUN | {"status": "interrupted"}
+    assert "not finished (status interrupted)" in printed(speed_rows.tables(), run=run)
+    assert "not finished" in speed_markdown.markdown(speed_rows.tables(), run)
+
+
+@pytest.mark.parametrize(
+    ("rows", "command", "files"),
+    [
+        (speed_rows.layered(), "speed", {"throughput.png", "time-by-layer.png", "roofline.png"}),
+        (speed_rows.split_tables(), "speed", {"throughput.png", "devices.png"}),
+        (speed_rows.tables((32,)) | {"parity": passing()}, "speed", {"throughput.png", "error-by-layer.png"}),
+        ({"speed": [failed("jax", "stock", "missing", "no jax")]}, "speed", set()),
+        ({}, "speed", set()),
+        ({"parity": passing()}, "parity", {"error-by-layer.png"}),
+    ],
+)
+def test_a_folder_gets_the_pictures_it_has_rows_for(
+    rows: dict[str, Any], command: str, files: set[str], tmp_path: Path
+) -> None:
+    written = run_report.write(tmp_path, RUN | {"command": command}, rows)
+    assert {name for name in written if name.endswith(".png")} == files
+    assert {path.name for path in tmp_path.iterdir()} == set(written)
+    report = (tmp_path / "report.md").read_text()
+    assert report.startswith(f"# alexbench {command}")
+    assert all(f"]({name})" in report for name in files)
+    assert ("## Levels" in report) == ("parity" in rows)
