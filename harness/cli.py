@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from harness.cli_exit import CONTEXT, QuietGroup, run
+from harness.cli_speed import speed
 from harness.cli_values import Device, FrameworkPython, NameList, OneName, framework_names, network_names
 from harness.parity import options as parity_options
 from harness.version import VERSION
@@ -88,9 +89,9 @@ def show(file: Path, form: str) -> None:
     "levels",
     type=NameList("level", lambda: parity_options.LEVELS),
     metavar="LEVELS",
-    default=",".join(parity_options.LEVELS),
+    default=",".join(parity_options.DEFAULT_LEVELS),
     show_default=True,
-    help="Comma-separated.",
+    help="Comma-separated; split compares several devices with one.",
 )
 @click.option(
     "--precision",
@@ -126,6 +127,21 @@ def show(file: Path, form: str) -> None:
 )
 @click.argument("more_images", type=FILE, nargs=-1, metavar="")
 @click.option("--device", type=Device(), metavar="NAME", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
+@click.option(
+    "--devices",
+    type=click.IntRange(min=2),
+    default=2,
+    show_default=True,
+    help="Of the level split; on the CPU they are emulated.",
+)
+@click.option(
+    "--split",
+    "splits",
+    type=NameList("split", lambda: parity_options.SPLITS),
+    default=(),
+    metavar="NAMES",
+    help="Of the level split; all that the network has if not given.",
+)
 @click.option(
     "--impl",
     "impls",
@@ -166,6 +182,36 @@ def parity(tuning: str, images: tuple[Path, ...], more_images: tuple[Path, ...],
     values["frameworks"] = values["frameworks"] or ()
     tunings = parity_options.TUNINGS if tuning == "both" else (tuning,)
     return command.run(parity_options.ParityOptions(tunings=tunings, images=(*images, *more_images), **values))
+
+
+cli.add_command(speed)
+
+
+@cli.command()
+@click.argument("run_a", type=FILE, metavar="RUN_A")
+@click.argument("run_b", type=FILE, metavar="RUN_B")
+@click.option(
+    "--fail-if",
+    "rules",
+    multiple=True,
+    metavar="COLUMN<NUMBER",
+    help="Exit 1 where a setting's ratio B/A of a column is so, such as 'images_per_s<0.95'; signs < <= > >=. "
+    "images_per_s and step_ms count only where the difference is significant; the others are "
+    "tflops, fraction_of_peak, peak_memory_mb, joules_per_image, compile_s, first_step_s. Repeatable.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "markdown"]),
+    default="table",
+    show_default=True,
+)
+@click.option("--out", type=FILE, metavar="FILE", help="Write there instead of printing.")
+def compare(run_a: Path, run_b: Path, rules: tuple[str, ...], form: str, out: Path | None) -> int:
+    """Hold two runs of speed against each other: how much faster is B than A, setting by setting."""
+    from harness import compare as comparison
+
+    return comparison.run(run_a, run_b, rules, form, out)
 
 
 @cli.command()

@@ -74,6 +74,23 @@ class NameList(OneName):
         return [CompletionItem(f"{given}{comma}{name}") for name in rest]
 
 
+class NumberList(click.ParamType[Any]):
+    """Whole numbers above zero, separated by commas; repeated ones count once."""
+
+    def __init__(self, kind: str) -> None:
+        self.name = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A tuple of numbers in the order given."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",") if part.strip()]
+        wrong = [part for part in parts if not re.fullmatch(r"[0-9]{1,9}", part) or not int(part)]
+        if wrong or not parts:
+            raise click.UsageError(f"{self.name} {(wrong or [value])[0]!r} is not a whole number above 0", ctx)
+        return tuple(dict.fromkeys(int(part) for part in parts))
+
+
 class FrameworkPython(click.ParamType[Any]):
     """FRAMEWORK=PATH: the interpreter a framework runs in."""
 

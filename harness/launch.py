@@ -40,6 +40,7 @@ class WorkerSpec:
     threads: int | None = None
     silence_limit_s: float = 600.0  # a worker that says nothing for so long is taken to hang
     extra_environment: Mapping[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()  # variables of ours that it does not get
 
 
 def import_path(spec: WorkerSpec, folder: Path) -> str:
@@ -78,7 +79,7 @@ def worker_environment(spec: WorkerSpec) -> dict[str, str]:
         environment.update(OMP_NUM_THREADS=count, MKL_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count)
         environment.update(TF_NUM_INTRAOP_THREADS=count)
     environment.update(spec.extra_environment)
-    return environment
+    return {name: value for name, value in environment.items() if name not in spec.without}
 
 
 def _is_event(found: Any) -> bool:

@@ -91,6 +91,38 @@ class RunFolder:
             folder.close("interrupted", failures=("the run broke off; its tables were written afterwards",))
         return folder
 
+    @classmethod
+    def reopen(cls, path: Path) -> RunFolder:
+        """Go on with a run that ended or broke off: its rows are as `append` left them, its status `running` again.
+
+        Raises UsageError where `path` holds no run, one that is still under way, or tables that cannot be read.
+        """
+        run = facts_of(path)
+        folder = cls(path, run)
+        try:
+            closed = run.get("status") != "running"  # then the rows are in its tables
+            kinds = list(run.get("rows") or {}) if closed else [_kind(file.name) for file in folder._kept()]
+            for kind in kinds:  # a line that broke off is cut away, or the next would be written behind it
+                folder.replace(kind, _read_table(path, kind) if closed else folder.rows(kind))
+            for left in path.glob(".work-*"):  # arrays of a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            again = {"status": "running", "process": {"host": socket.gethostname(), "pid": os.getpid()}}
+            folder._run = {**run, **again, "resumed": [*(run.get("resumed") or ()), _now()]}
+            folder._write_run(folder._run)
+        except OSError as error:
+            raise UsageError(f"cannot go on with {path}: {_why(error)}") from None
+        return folder
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What run.json holds."""
+        return dict(self._run)
+
+    def replace(self, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Let a kind have these rows and no others. Raises OSError."""
+        text = "".join(strict_json.dumps(row) + "\n" for row in rows)
+        atomic.write_bytes(text.encode(), self._rows_path(kind))
+
     @property
     def status(self) -> Status:
         """`running` until the folder is closed."""
@@ -170,6 +202,15 @@ class RunFolder:
 
     def _cannot_write(self, error: OSError, what: str) -> CannotMeasure:
         return CannotMeasure(f"cannot write {what} in {self.path}: {_why(error)}; what was measured until then is kept")
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """What the run.json of a run that is over holds. Raises UsageError where there is none, or it is under way."""
+    run = _read_run(path)
+    if run is None:
+        raise UsageError(f"{path} is not a run folder: it has no readable {RUN_FILE}")
+    _refuse_alive(path, run)
+    return run
 
 
 def _now() -> str:
@@ -253,6 +294,17 @@ def _read_run(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and "alexbench" in found else None
+
+
+def _read_table(path: Path, kind: str) -> list[Row]:
+    from reports import export_parquet, tables
+
+    if Path(kind).name != kind:
+        raise UsageError(f"{path} names a table {kind!r}, which is no file's name")
+    try:
+        return tables.records(export_parquet.read(kind, path / f"{kind}.parquet"))
+    except (OSError, ValueError) as error:  # what pyarrow raises for a damaged file is one of the two
+        raise UsageError(f"cannot read {path / kind}.parquet: {str(error).splitlines()[0]}") from None
 
 
 def _append_whole(path: Path, line: bytes) -> None:

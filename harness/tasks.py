@@ -102,7 +102,7 @@ class Runner:
             )
         framework = cast(Framework, self._object)
         if task.get("composed"):
-            return ComposedFramework(framework, FAULTS[task["fault"]] if task.get("fault") else None)
+            return cast(Framework, ComposedFramework(framework, FAULTS[task["fault"]] if task.get("fault") else None))
         return framework
 
     def _build(self, task: Task, bias_scale: float = 1.0) -> tuple[Network, Implementation]:

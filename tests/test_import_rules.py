@@ -22,12 +22,14 @@ HEAVY = FRAMEWORKS | {"numpy", "pandas", "pyarrow", "matplotlib", "PIL", "safete
 STANDARD_LIBRARY_ONLY = (
     "impls/spec.py",
     "impls/derive.py",
+    "impls/costs.py",
     "impls/split.py",
     "impls/catalog.py",
     "impls/registry.py",
     "harness/errors.py",
     "harness/version.py",
     "harness/parity/options.py",
+    "harness/speed/options.py",
 )
 OWN_FRAMEWORK = {
     "with_torch": {"torch"},
@@ -132,7 +134,17 @@ def loaded_by(*arguments: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["networks"], ["weights"], ["weights", "init"], ["weights", "show"], ["parity"], ["doctor"], ["completion"]],
+    [
+        [],
+        ["networks"],
+        ["weights"],
+        ["weights", "init"],
+        ["weights", "show"],
+        ["parity"],
+        ["speed"],
+        ["doctor"],
+        ["completion"],
+    ],
     ids=" ".join,
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:

@@ -5,12 +5,15 @@ JAX has no layout of its own; the canonical ones are used: [N, H, W, C], [h, w, 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from impls.protocol import Array, PrecisionName, Settings, Unsupported
 
@@ -74,6 +77,17 @@ def activation_in(array: Array, numerics: Numerics) -> jax.Array:
     return jax.device_put(np.asarray(array, dtype=np.float32).astype(numerics.dtype, copy=False), numerics.device)
 
 
+def activation_copy(array: Array, numerics: Numerics) -> jax.Array:
+    """The same over memory of its own, so that the caller may write to the array at once. Cast on the device."""
+    found = jax.device_put(np.array(array, dtype=np.float32), numerics.device)
+    return found.astype(numerics.dtype)
+
+
+def labels_in(labels: NDArray[np.integer], numerics: Numerics) -> jax.Array:
+    """[N] int32, a copy."""
+    return jax.device_put(np.array(labels, dtype=np.int32), numerics.device)
+
+
 def activation_out(array: jax.Array) -> Array:
     """The array in float32, read-only, without a copy on the CPU."""
     return np.asarray(array).astype(np.float32, copy=False)
@@ -90,3 +104,29 @@ def parameter_in(array: Array, device: jax.Device) -> jax.Array:
 def parameter_out(array: jax.Array) -> Array:
     """The array in float32, read-only, without a copy on the CPU: the caller must own the array."""
     return activation_out(array)
+
+
+def parameter_copy(array: jax.Array) -> Array:
+    """A copy in float32, of an array that a later program may use up."""
+    return np.array(array, np.float32)
+
+
+@functools.cache
+def program(
+    function: Callable[..., Any], compiler: tuple[tuple[str, str], ...], static: int = 1, donated: tuple[int, ...] = ()
+) -> Any:
+    """The function compiled with these options; its first `static` arguments are hashable, the donated used up."""
+    options = _known_to_xla(compiler)
+    return jax.jit(function, static_argnums=tuple(range(static)), donate_argnums=donated, compiler_options=options)
+
+
+@functools.cache
+def _known_to_xla(compiler: tuple[tuple[str, str], ...]) -> dict[str, str] | None:
+    """The options, or none where this XLA refuses them: they change speed alone."""
+    if not compiler:
+        return None
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=dict(compiler)).lower(np.float32(0)).compile()
+    except (RuntimeError, ValueError):
+        return None
+    return dict(compiler)

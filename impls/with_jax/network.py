@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
+import jax
 from flax import nnx
 
 from impls.derive import parameter_shapes
 from impls.protocol import Array
 from impls.spec import Conv, Dense, Dropout, Layer, Network
 from impls.with_jax.arrays import Numerics, parameter_in
-from impls.with_jax.operators import OperatorTable, Tensor, apply_layer
+from impls.with_jax.operators import OperatorTable, Tensor, apply_layer, cross_entropy
+
+Tensors: TypeAlias = dict[str, Tensor]  # by canonical name
 
 
 class FlaxNetwork(nnx.Module):
@@ -54,3 +58,25 @@ def _mask_for(layer: Layer, masks: Mapping[str, Tensor] | None) -> Tensor | None
         given = ", ".join(masks) or "none"
         raise ValueError(f"no mask for dropout layer {layer.name!r}; masks given: {given}")
     return masks[layer.name]
+
+
+# Programs: the module is split once into its graph, static and hashable, and its tensors.
+def all_outputs(graph: Any, tensors: Tensors, images: Tensor, masks: Mapping[str, Tensor] | None) -> list[Tensor]:
+    """Every layer's output in order."""
+    return [y for _, y in nnx.merge(graph, {"tensors": tensors}).outputs(images, masks)]
+
+
+def logits_at_test(graph: Any, tensors: Tensors, images: Tensor) -> Tensor:
+    """Logits [N, classes] as at test time."""
+    return nnx.merge(graph, {"tensors": tensors})(images)
+
+
+def loss_and_gradients(
+    graph: Any, tensors: Tensors, images: Tensor, labels: Tensor, masks: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensors]:
+    """Mean cross-entropy of a training-mode pass, and its gradient with respect to every tensor."""
+
+    def loss(tensors: Tensors) -> Tensor:
+        return cross_entropy(nnx.merge(graph, {"tensors": tensors})(images, masks), labels)
+
+    return jax.value_and_grad(loss)(tensors)

@@ -1,4 +1,4 @@
-"""Every layer as JAX functions, and the choice of them for each tuning.
+"""Every layer as JAX functions, and the choice of them by a tuning's names.
 
 Activations are [N, H, W, C] or [N, features]. Weights arrive in float32 and are cast to the activations' type here, so
 that their gradients come back in float32.
@@ -6,17 +6,19 @@ that their gradients come back in float32.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from impls.protocol import Tuning
 from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, Layer, MaxPool, Padding, ReLU, SpatialNorm, Tanh
+from impls.with_jax.tuning import Tuning
 
 Tensor: TypeAlias = jax.Array
 
@@ -67,23 +69,46 @@ def lrn(layer: LRN, x: Tensor, power: Callable[[Tensor, float], Tensor]) -> Tens
     References:
         paper, section 3.3
     """
-    reach = layer.size // 2
     towers = _towers(layer, x)
+    total = _sum_over_channels(layer, towers * towers)
+    return _normalised(layer, towers, total, power).reshape(x.shape).astype(x.dtype)
+
+
+def lrn_own_gradient(layer: LRN, x: Tensor, power: Callable[[Tensor, float], Tensor]) -> Tensor:
+    """The same with a gradient written by hand, which keeps the scale and takes one more window sum."""
+    return _own_norm(layer, power, _towers(layer, x)).reshape(x.shape).astype(x.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _own_norm(layer: LRN, power: Callable[[Tensor, float], Tensor], x: Tensor) -> Tensor:
+    return _own_norm_forward(layer, power, x)[0]
+
+
+def _own_norm_forward(
+    layer: LRN, power: Callable[[Tensor, float], Tensor], x: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    scale = layer.k + layer.alpha * _sum_over_channels(layer, x * x)
+    return x / power(scale, layer.beta), (x, scale)
+
+
+def _own_norm_backward(
+    layer: LRN, power: Callable[[Tensor, float], Tensor], kept: tuple[Tensor, Tensor], dy: Tensor
+) -> tuple[Tensor]:
+    """With s the scale: dx = dy s^-beta - 2 alpha beta x sum(dy x s^-beta / s)."""
+    x, scale = kept
+    factor = 1 / power(scale, layer.beta)
+    total = _sum_over_channels(layer, dy * (x * factor) / scale)
+    return (dy * factor - (2 * layer.alpha * layer.beta) * x * total,)
+
+
+_own_norm.defvjp(_own_norm_forward, _own_norm_backward)
+
+
+def _sum_over_channels(layer: LRN, towers: Tensor) -> Tensor:
+    """[N, H, W, groups, C / groups]: the sum over each channel's window."""
+    reach = layer.size // 2
     padding = [(0, 0)] * 4 + [(reach, reach)]
-    total = lax.reduce_window(towers * towers, 0.0, lax.add, (1, 1, 1, 1, layer.size), (1,) * 5, padding)
-    return _normalised(layer, towers, total, power).reshape(x.shape).astype(x.dtype)
-
-
-def lrn_shifted(layer: LRN, x: Tensor, power: Callable[[Tensor, float], Tensor]) -> Tensor:
-    """The window's sum as `size` shifted slices of the squares, which XLA fuses into one loop."""
-    reach = layer.size // 2
-    towers = _towers(layer, x)
-    squares = jnp.pad(towers * towers, [(0, 0)] * 4 + [(reach, reach)])
-    channels = towers.shape[4]
-    total = squares[..., :channels]
-    for shift in range(1, layer.size):
-        total = total + squares[..., shift : shift + channels]
-    return _normalised(layer, towers, total, power).reshape(x.shape).astype(x.dtype)
+    return lax.reduce_window(towers, 0.0, lax.add, (1, 1, 1, 1, layer.size), (1,) * 5, padding)
 
 
 def _towers(layer: LRN, x: Tensor) -> Tensor:
@@ -119,6 +144,67 @@ def max_pool(layer: MaxPool, x: Tensor) -> Tensor:
     return lax.reduce_window(x, lowest, lax.max, window, stride, [(0, 0), *_sides(layer.padding), (0, 0)])
 
 
+def max_pool_indexed(layer: MaxPool, x: Tensor) -> Tensor:
+    """The same with a gradient by each window's first maximum, kept as one byte: XLA searches every window again."""
+    return _indexed(layer, x.shape[1:3], x)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _indexed(layer: MaxPool, sides: tuple[int, int], x: Tensor) -> Tensor:
+    del sides
+    return max_pool(layer, x)
+
+
+def _indexed_forward(layer: MaxPool, sides: tuple[int, int], x: Tensor) -> tuple[Tensor, Tensor]:
+    """The maxima [N, h, w, C], and which pixel of its window each is, counted row by row."""
+    pad, stride = layer.padding, layer.stride
+    x = lax.pad(
+        x, np.array(-np.inf, x.dtype), ((0, 0, 0), (pad.top, pad.bottom, 0), (pad.left, pad.right, 0), (0, 0, 0))
+    )
+    n, height, width, channels = x.shape
+    down, across = ((side - layer.size) // stride * stride + 1 for side in (height, width))
+    largest = index = None
+    for pixel in range(layer.size**2):
+        i, j = divmod(pixel, layer.size)
+        values = lax.slice(x, (0, i, j, 0), (n, i + down, j + across, channels), (1, stride, stride, 1))
+        if largest is None or index is None:
+            largest, index = values, jnp.zeros(values.shape, _index_type(layer))
+        else:
+            index = jnp.where(values > largest, jnp.array(pixel, index.dtype), index)
+            largest = jnp.maximum(largest, values)
+    return largest, index
+
+
+def _index_type(layer: MaxPool) -> Any:
+    return jnp.int8 if layer.size**2 <= 127 else jnp.int32
+
+
+def _indexed_backward(layer: MaxPool, sides: tuple[int, int], index: Tensor, dy: Tensor) -> tuple[Tensor]:
+    """Pixels at the same place between two strides take part in the same windows: one plane for each place."""
+    (n, down, across, channels), stride = dy.shape, layer.stride
+    reach = (layer.size - 1) // stride  # windows that begin before a pixel's own and still hold it
+    height, width = down + reach, across + reach
+    zero = jnp.zeros((), dy.dtype)
+    planes = []
+    for row, column in itertools.product(range(stride), repeat=2):
+        plane = jnp.zeros((n, height, width, channels), dy.dtype)
+        for a, b in itertools.product(range(reach + 1), repeat=2):
+            i, j = row + stride * a, column + stride * b
+            if i < layer.size and j < layer.size:
+                share = jnp.where(index == i * layer.size + j, dy, zero)
+                edges = ((0, 0, 0), (a, reach - a, 0), (b, reach - b, 0), (0, 0, 0))
+                plane = plane + lax.pad(share, zero, edges)
+        planes.append(plane)
+    grid = jnp.stack(planes, axis=3).reshape(n, height, width, stride, stride, channels)
+    grid = grid.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * stride, width * stride, channels)
+    top, left = layer.padding.top, layer.padding.left
+    bottom, right = sides[0] + top - height * stride, sides[1] + left - width * stride
+    return (lax.pad(grid, zero, ((0, 0, 0), (-top, bottom, 0), (-left, right, 0), (0, 0, 0))),)
+
+
+_indexed.defvjp(_indexed_forward, _indexed_backward)
+
+
 def _sides(padding: Padding) -> list[tuple[int, int]]:
     """Before and after, for the height and for the width."""
     return [(padding.top, padding.bottom), (padding.left, padding.right)]
@@ -149,12 +235,29 @@ class OperatorTable:
     conv: Callable[[Conv, Tensor, Tensor, Tensor], Tensor]
     lrn: Callable[[LRN, Tensor, Callable[[Tensor, float], Tensor]], Tensor]
     power: Callable[[Tensor, float], Tensor]
+    max_pool: Callable[[MaxPool, Tensor], Tensor]
 
 
-TABLES: dict[Tuning, OperatorTable] = {
-    "stock": OperatorTable(conv=conv, lrn=lrn, power=jnp.power),
-    "tuned": OperatorTable(conv=conv_per_group, lrn=lrn_shifted, power=root_power),
+CONVOLUTIONS: dict[str, Callable[[Conv, Tensor, Tensor, Tensor], Tensor]] = {
+    "grouped": conv,
+    "per-group": conv_per_group,
 }
+NORMS: dict[str, Callable[[LRN, Tensor, Callable[[Tensor, float], Tensor]], Tensor]] = {
+    "window": lrn,
+    "own-gradient": lrn_own_gradient,
+}
+POWERS: dict[str, Callable[[Tensor, float], Tensor]] = {"pow": jnp.power, "roots": root_power}
+MAX_POOLS: dict[str, Callable[[MaxPool, Tensor], Tensor]] = {"window": max_pool, "indexed": max_pool_indexed}
+
+
+def table_of(tuning: Tuning) -> OperatorTable:
+    """The operators that a tuning names."""
+    return OperatorTable(
+        conv=CONVOLUTIONS[tuning.conv],
+        lrn=NORMS[tuning.lrn],
+        power=POWERS[tuning.power],
+        max_pool=MAX_POOLS[tuning.max_pool],
+    )
 
 
 def apply_layer(
@@ -176,6 +279,6 @@ def apply_layer(
         case SpatialNorm():
             return spatial_norm(layer, x, table.power)
         case MaxPool():
-            return max_pool(layer, x)
+            return table.max_pool(layer, x)
         case Dropout():
             return dropout(layer, x, mask)

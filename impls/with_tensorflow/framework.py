@@ -6,18 +6,24 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from impls.protocol import Array, Settings
-from impls.spec import Network
+from impls.protocol import Array, Probe, Settings, Work
+from impls.spec import Layer, Network
+from impls.split import SPLITS
 from impls.with_tensorflow.arrays import find_device, numerics_of
+from impls.with_tensorflow.engine import emulate_devices, serve
 from impls.with_tensorflow.operators import table_of
 from impls.with_tensorflow.single import SingleLayers
+from impls.with_tensorflow.split import SplitImplementation
+from impls.with_tensorflow.timed import layer_work, probe_work
 from impls.with_tensorflow.training import TensorFlowImplementation
+from impls.with_tensorflow.tuning import tuning_of
 
 
 class TensorFlowFramework:
     """`impls.protocol.Framework` for TensorFlow."""
 
     name = "tensorflow"
+    splits = SPLITS[1:]
 
     def describe(self, device: str = "cpu") -> dict[str, str]:
         """Versions, threads and device. Raises Unsupported where the device is not there."""
@@ -42,12 +48,39 @@ class TensorFlowFramework:
     def operators(self, settings: Settings) -> SingleLayers:
         """Single layers under these settings. Raises Unsupported."""
         numerics = numerics_of(settings)
-        return SingleLayers(numerics, table_of(settings.tuning, numerics))
+        return SingleLayers(numerics, table_of(tuning_of(settings), numerics))
 
-    def build(self, network: Network, weights: Mapping[str, Array], settings: Settings) -> TensorFlowImplementation:
+    def build(
+        self, network: Network, weights: Mapping[str, Array], settings: Settings
+    ) -> TensorFlowImplementation | SplitImplementation:
         """The whole network with a copy of these canonical weights. Raises Unsupported, InvalidNetwork, ValueError."""
+        if settings.split != "none":
+            return SplitImplementation(network, weights, settings)
         numerics = numerics_of(settings)
-        return TensorFlowImplementation(network, weights, numerics, table_of(settings.tuning, numerics))
+        return TensorFlowImplementation(network, weights, numerics, tuning_of(settings))
+
+    def layer_work(
+        self, layer: Layer, x: Array, parameters: Mapping[str, Array], settings: Settings, *, backward: bool
+    ) -> Work:
+        """One layer to be timed, as it runs inside the network. Raises Unsupported."""
+        return layer_work(layer, x, parameters, numerics_of(settings), tuning_of(settings), backward=backward)
+
+    def probe(self, probe: Probe, settings: Settings) -> Work:
+        """What the device can do in this precision, whatever the tuning. Raises Unsupported."""
+        return probe_work(probe, numerics_of(settings))
+
+    def device_memory_mb(self, settings: Settings) -> float | None:
+        """The largest memory TensorFlow has allocated on one device, in MiB; None on the CPU."""
+        found = find_device(settings.device)
+        if not found.startswith("/GPU"):
+            return None
+        names = [f"GPU:{index}" for index in range(settings.devices)] if settings.devices > 1 else [found[1:]]
+        return max(tf.config.experimental.get_memory_info(name)["peak"] for name in names) / 2**20
+
+    def follow(self) -> None:
+        """Serve as one further process of a run under TF_CONFIG, until the leading one ends. Raises Unsupported."""
+        serve()
 
 
+emulate_devices()  # before anything makes TensorFlow find its devices
 FRAMEWORK = TensorFlowFramework()

@@ -21,6 +21,7 @@ class TensorFlowNetwork(tf.Module):
     ) -> None:
         """Copies the weights. Raises InvalidNetwork, and ValueError for a missing or misshapen tensor."""
         super().__init__()
+        self.network = network
         self.layers = network.layers
         self.table = table
         self.tensors: dict[str, tf.Variable] = {}

@@ -6,40 +6,63 @@ that their gradients come back in float32.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import tensorflow as tf
 
-from impls.protocol import Tuning
 from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, Layer, MaxPool, Padding, ReLU, SpatialNorm, Tanh
 from impls.with_tensorflow.arrays import Numerics
+from impls.with_tensorflow.tuning import Tuning, UpdateForm
 
 Tensor: TypeAlias = tf.Tensor
+Product: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def conv(layer: Conv, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Cross-correlation: [N, H, W, C] with [size, size, C / groups, kernels].
 
-    Padded beforehand: TensorFlow hands convolutions to oneDNN only without explicit padding, and on the CPU nothing but
-    oneDNN has the gradient of a grouped convolution.
+    TensorFlow hands convolutions to oneDNN only without explicit padding, and on the CPU nothing but oneDNN has the
+    gradient of a grouped convolution.
     """
-    return tf.nn.bias_add(tf.nn.conv2d(_padded(x, layer.padding), weight, layer.stride, "VALID"), bias)
+    x, padding = _ready(layer, x)
+    return tf.nn.bias_add(tf.nn.conv2d(x, weight, layer.stride, padding), bias)
 
 
 def conv_per_group(layer: Conv, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """One convolution for each group's slice of channels and kernels."""
-    slices = zip(
-        tf.split(_padded(x, layer.padding), layer.groups, axis=3), tf.split(weight, layer.groups, axis=3), strict=True
-    )
-    maps = [tf.nn.conv2d(channels, kernels, layer.stride, "VALID") for channels, kernels in slices]
+    x, padding = _ready(layer, x)
+    slices = zip(tf.split(x, layer.groups, axis=3), tf.split(weight, layer.groups, axis=3), strict=True)
+    maps = [tf.nn.conv2d(channels, kernels, layer.stride, padding) for channels, kernels in slices]
     return tf.nn.bias_add(tf.concat(maps, axis=3) if len(maps) > 1 else maps[0], bias)
 
 
-def dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _ready(layer: Conv, x: Tensor) -> tuple[Tensor, str]:
+    """x and TensorFlow's name of the padding: SAME where that means the layer's, else VALID on x padded beforehand."""
+    if layer.stride == 1 and layer.size % 2 == 1 and layer.padding == Padding.same(layer.size // 2):
+        return x, "SAME"
+    return _padded(x, layer.padding), "VALID"
+
+
+def dense(x: Tensor, weight: Tensor, bias: Tensor, product: Product = tf.linalg.matmul) -> Tensor:
     """[N, in] or [N, H, W, C] times [in, units]; a map is flattened in the order H, W, C."""
-    return tf.nn.bias_add(tf.linalg.matmul(tf.reshape(x, (tf.shape(x)[0], weight.shape[0])), weight), bias)
+    return tf.nn.bias_add(product(tf.reshape(x, (tf.shape(x)[0], weight.shape[0])), weight), bias)
+
+
+@tf.custom_gradient
+def batched_gradient_product(x: Tensor, weight: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+    """[N, in] times [in, units], whose gradient for x is a batched product: a batch of one.
+
+    A plain one hands oneDNN a transposed weight, which it rearranges in memory first; the batched operator does not.
+    """
+
+    def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
+        dx = tf.linalg.matmul(dy[tf.newaxis], weight[tf.newaxis], transpose_b=True)[0]
+        return dx, tf.linalg.matmul(x, dy, transpose_a=True)
+
+    return tf.linalg.matmul(x, weight), gradient
 
 
 def relu(x: Tensor) -> Tensor:
@@ -66,6 +89,58 @@ def lrn(layer: LRN, x: Tensor) -> Tensor:
     towers = tf.reshape(tf.cast(x, tf.float32), (shape[0], shape[1], shape[2] * layer.groups, tower))
     y = tf.nn.local_response_normalization(towers, layer.size // 2, layer.k, layer.alpha, layer.beta)
     return tf.cast(tf.reshape(y, shape), x.dtype)
+
+
+def lrn_compiled(layer: LRN, x: Tensor) -> Tensor:
+    """Shifted slices and a gradient by hand, each pass over memory one loop that XLA compiles.
+
+    With d = k + alpha sum(x^2): y = x d^-beta and dx = dy d^-beta - 2 alpha beta x sum(dy x d^-(beta + 1)), both sums
+    over the window. d is computed anew where it is wanted: keeping it costs more than its five loads.
+    """
+    forward, cotangents, backward = _lrn_loops(layer.size, layer.alpha, layer.beta, layer.k, layer.groups)
+
+    @tf.custom_gradient
+    def normalised(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        return forward(x), lambda dy: backward(dy, x, cotangents(dy, x))
+
+    return normalised(x)
+
+
+@functools.cache
+def _lrn_loops(size: int, alpha: float, beta: float, k: float, groups: int) -> tuple[Callable[..., Tensor], ...]:
+    """y of x; dy x d^-(beta + 1) of dy and x, in float32; dx of dy, x and that. x is [N, H, W, C] of any type."""
+
+    def windows(values: Tensor) -> Tensor:
+        _, height, width, channels = values.shape
+        tower = channels // groups
+        towers = tf.reshape(values, (-1, height, width, groups, tower))
+        padded = tf.pad(towers, [[0, 0]] * 4 + [[size // 2, size // 2]])
+        total = tf.add_n([padded[..., shift : shift + tower] for shift in range(size)])
+        return tf.reshape(total, (-1, height, width, channels))
+
+    def base_and_power(x: Tensor) -> tuple[Tensor, Tensor]:
+        """d and d^-beta."""
+        base = k + alpha * windows(x * x)
+        if beta != 0.75:
+            return base, tf.pow(base, -beta)
+        root = tf.math.rsqrt(base)
+        return base, root * tf.sqrt(root)
+
+    def forward(x: Tensor) -> Tensor:
+        wide = tf.cast(x, tf.float32)
+        return tf.cast(wide * base_and_power(wide)[1], x.dtype)
+
+    def cotangents(dy: Tensor, x: Tensor) -> Tensor:
+        wide = tf.cast(x, tf.float32)
+        base, power = base_and_power(wide)
+        return tf.cast(dy, tf.float32) * wide * power / base
+
+    def backward(dy: Tensor, x: Tensor, through: Tensor) -> Tensor:
+        wide = tf.cast(x, tf.float32)
+        direct = tf.cast(dy, tf.float32) * base_and_power(wide)[1]
+        return tf.cast(direct - 2 * alpha * beta * wide * windows(through), x.dtype)
+
+    return tuple(tf.function(loop, jit_compile=True, autograph=False) for loop in (forward, cotangents, backward))
 
 
 def spatial_norm(layer: SpatialNorm, x: Tensor, power: Callable[[Tensor, float], Tensor]) -> Tensor:
@@ -122,23 +197,41 @@ class OperatorTable:
     conv: Callable[[Conv, Tensor, Tensor, Tensor], Tensor]
     lrn: Callable[[LRN, Tensor], Tensor]
     power: Callable[[Tensor, float], Tensor]
+    product: Product
+    update: UpdateForm  # of the weights: `impls.with_tensorflow.sgd`
+    xla: bool  # whole graphs are compiled
 
 
-TABLES: dict[Tuning, OperatorTable] = {
-    "stock": OperatorTable(conv=conv, lrn=lrn, power=tf.pow),
-    # TensorFlow's own LRN is the fastest known here
-    "tuned": OperatorTable(conv=conv_per_group, lrn=lrn, power=root_power),
-}
+LRNS: dict[str, Callable[[LRN, Tensor], Tensor]] = {"native": lrn, "compiled": lrn_compiled}
+POWERS: dict[str, Callable[[Tensor, float], Tensor]] = {"pow": tf.pow, "roots": root_power}
+PRODUCTS: dict[str, Product] = {"matmul": tf.linalg.matmul, "batched-gradient": batched_gradient_product}
 
 
 def table_of(tuning: Tuning, numerics: Numerics) -> OperatorTable:
-    """The tuning's operators, with one convolution per group where this device cannot differentiate a grouped one."""
-    table = TABLES[tuning]
-    if table.conv is conv and not _has_grouped_gradient(numerics):
-        return replace(table, conv=conv_per_group)
-    return table
+    """The tuning's operators, or what comes nearest where this device or this TensorFlow lacks something."""
+    xla = has_xla(numerics.device)
+    return OperatorTable(
+        conv if _has_grouped_gradient(numerics) else conv_per_group,
+        LRNS[tuning.lrn if xla else "native"],
+        POWERS[tuning.power],
+        PRODUCTS[tuning.product],
+        tuning.update if xla else "operator",
+        tuning.xla and xla,
+    )
 
 
+@functools.cache
+def has_xla(device: str) -> bool:
+    """Whether XLA compiles for this device. Tried, since no flag tells; a power needs its libraries there."""
+    try:
+        with tf.device(device):
+            tf.function(tf.pow, jit_compile=True, autograph=False)(tf.ones(()), tf.ones(()))
+    except tf.errors.OpError:
+        return False
+    return True
+
+
+@functools.cache
 def _has_grouped_gradient(numerics: Numerics) -> bool:
     """Tried, since no flag tells: on the CPU it takes oneDNN, and there float32 or bfloat16."""
     with tf.device(numerics.device), tf.GradientTape() as tape:
@@ -161,7 +254,7 @@ def apply_layer(
         case Conv():
             return table.conv(layer, x, cast["weight"], cast["bias"])
         case Dense():
-            return dense(x, cast["weight"], cast["bias"])
+            return dense(x, cast["weight"], cast["bias"], table.product)
         case ReLU():
             return relu(x)
         case Tanh():

@@ -6,18 +6,28 @@ from collections.abc import Mapping
 
 import torch
 
-from impls.protocol import Array, Settings
-from impls.spec import Network
+from impls.protocol import Array, Implementation, Probe, Settings, Unsupported, Work
+from impls.spec import Layer, Network
+from impls.split import SPLITS, InvalidSplit, plan
 from impls.with_torch.arrays import find_device, numerics_of
-from impls.with_torch.operators import TABLES
+from impls.with_torch.engine import Engine
+from impls.with_torch.operators import table_of
+from impls.with_torch.processes import following, leading
 from impls.with_torch.single import SingleLayers
+from impls.with_torch.split import SplitImplementation, follow
+from impls.with_torch.timed import layer_work, probe_work
 from impls.with_torch.training import TorchImplementation
+from impls.with_torch.tuning import tuning_of
 
 
 class TorchFramework:
     """`impls.protocol.Framework` for PyTorch."""
 
     name = "torch"
+    splits = SPLITS[1:]
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None  # several devices with their processes, from the first split on
 
     def describe(self, device: str = "cpu") -> dict[str, str]:
         """Versions, threads and device. Raises Unsupported where the device is not there."""
@@ -39,11 +49,41 @@ class TorchFramework:
 
     def operators(self, settings: Settings) -> SingleLayers:
         """Single layers under these settings. Raises Unsupported."""
-        return SingleLayers(numerics_of(settings), TABLES[settings.tuning])
+        return SingleLayers(numerics_of(settings), table_of(tuning_of(settings)))
 
-    def build(self, network: Network, weights: Mapping[str, Array], settings: Settings) -> TorchImplementation:
+    def build(self, network: Network, weights: Mapping[str, Array], settings: Settings) -> Implementation:
         """The whole network with a copy of these canonical weights. Raises Unsupported, InvalidNetwork, ValueError."""
-        return TorchImplementation(network, weights, numerics_of(settings), TABLES[settings.tuning])
+        if settings.split != "none":
+            try:
+                made = plan(network, settings.split, settings.devices)
+            except InvalidSplit as error:
+                raise Unsupported(str(error)) from None
+            self._engine = leading(settings, self._engine)
+            return SplitImplementation(network, made, weights, settings, self._engine)
+        return TorchImplementation(network, weights, numerics_of(settings), tuning_of(settings))
+
+    def layer_work(
+        self, layer: Layer, x: Array, parameters: Mapping[str, Array], settings: Settings, *, backward: bool
+    ) -> Work:
+        """One layer to be timed, as it runs inside the network. Raises Unsupported."""
+        return layer_work(layer, x, parameters, numerics_of(settings), tuning_of(settings), backward=backward)
+
+    def probe(self, probe: Probe, settings: Settings) -> Work:
+        """What the device can do in this precision, whatever the tuning. Raises Unsupported."""
+        return probe_work(probe, numerics_of(settings))
+
+    def device_memory_mb(self, settings: Settings) -> float | None:
+        """The largest memory PyTorch has reserved for tensors on one device, in MiB; None on the CPU."""
+        device = find_device(settings.device)
+        if device.type != "cuda":
+            return None
+        engine = self._engine if settings.split != "none" else None
+        index = device.index or 0 if engine is None else engine.local_rank  # other processes know of the others
+        return torch.cuda.max_memory_allocated(index) / 2**20
+
+    def follow(self) -> None:
+        """Drive one further device of a run that another process leads, until that ends. Raises Unsupported."""
+        follow(following())
 
 
 FRAMEWORK = TorchFramework()

@@ -21,7 +21,7 @@ class TorchNetwork(nn.Module):
     ) -> None:
         """Copies the weights. Raises InvalidNetwork, and ValueError for a missing or misshapen tensor."""
         super().__init__()
-        self.layers = network.layers
+        self.network = network
         self.table = table
         self.tensors = nn.ParameterDict()
         for name, shape in parameter_shapes(network).items():
@@ -38,7 +38,7 @@ class TorchNetwork(nn.Module):
     def outputs(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Iterator[tuple[str, Tensor]]:
         """Every layer's name and output in order. With masks as in training, without as at test time."""
         x = images
-        for layer in self.layers:
+        for layer in self.network.layers:
             x = apply_layer(layer, x, self._parameters_of(layer), _mask_for(layer, masks), self.table)
             yield layer.name, x
 

@@ -1,4 +1,4 @@
-"""Every layer as PyTorch functions, and the choice of them for each tuning.
+"""Every layer as PyTorch functions, and the choice of them by a `Tuning`.
 
 Activations are [N, C, H, W] or [N, features]. Weights arrive in float32 and are cast to the activations' type here, so
 that their gradients come back in float32.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 
-from impls.protocol import Tuning
 from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, Layer, MaxPool, Padding, ReLU, SpatialNorm, Tanh
+from impls.with_torch.tuning import Tuning
 
 Tensor: TypeAlias = torch.Tensor
 
@@ -30,6 +30,47 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if x.ndim == 4:
         x = x.permute(0, 2, 3, 1)
     return F.linear(x.flatten(1), weight, bias)
+
+
+def dense_onednn(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The same by oneDNN's matrix product, which PyTorch keeps for bfloat16 and compiled inference."""
+    if x.dtype != torch.float32:
+        return dense(x, weight, bias)
+    if x.ndim == 4:
+        x = x.permute(0, 2, 3, 1)
+    return _OneDnnDense.apply(x.flatten(1), weight, bias)
+
+
+class _OneDnnDense(torch.autograd.Function):
+    """x [N, in], weight [units, in], bias [units]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return onednn_product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        dy = dy.contiguous()
+        dx = onednn_product(dy, weight.t(), None) if ctx.needs_input_grad[0] else None
+        return dx, onednn_product(dy.t(), x.t(), None), dy.sum(0)
+
+
+@torch.library.custom_op("alexbench::product", mutates_args=(), schema="(Tensor a, Tensor b, Tensor? bias) -> Tensor")
+def onednn_product(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+    """[m, k] times the transpose of [n, k]. An operator of our own: the compiler takes oneDNN's for inference only."""
+    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+
+
+@onednn_product.register_fake
+def _product_shape(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+    return a.new_empty(a.shape[0], b.shape[0])
+
+
+def has_onednn_product() -> bool:
+    """Whether this build of PyTorch has the operator; it is not part of the documented interface."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def relu(x: Tensor) -> Tensor:
@@ -56,19 +97,46 @@ def lrn(layer: LRN, x: Tensor) -> Tensor:
     return y.reshape(x.shape).to(x.dtype)
 
 
-def lrn_shifted(layer: LRN, x: Tensor) -> Tensor:
-    """The window's sum as `size` shifted slices of the squares: no pooling over a fifth axis."""
-    towers = [_shifted_tower(layer, tower) for tower in x.float().chunk(layer.groups, dim=1)]
-    return (torch.cat(towers, dim=1) if len(towers) > 1 else towers[0]).to(x.dtype)
+def lrn_by_hand(layer: LRN, x: Tensor) -> Tensor:
+    """The window's sum as shifted slices of the squares, and a gradient written out that keeps the sum alone."""
+    y = _ByHand.apply(x.float(), layer.size, layer.alpha, layer.beta, layer.k, layer.groups)
+    return y.to(x.dtype)
 
 
-def _shifted_tower(layer: LRN, x: Tensor) -> Tensor:
-    channels, reach = x.shape[1], layer.size // 2
-    squares = F.pad(x * x, (0, 0, 0, 0, reach, reach))
-    total = squares[:, :channels]
-    for shift in range(1, layer.size):
-        total = total + squares[:, shift : shift + channels]
-    return x * _inverse_power(layer.k + layer.alpha * total, layer.beta)
+class _ByHand(torch.autograd.Function):
+    """y = x d ** -beta with d = k + alpha * window(x ** 2); x [N, C, H, W] float32.
+
+    dx = dy d ** -beta - 2 alpha beta x window'(dy x d ** (-beta - 1)), where window' looks the other way.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float, groups: int) -> Tensor:
+        before, after = size // 2, (size - 1) // 2
+        base = k + alpha * _window_sum(x * x, before, after, groups)
+        ctx.save_for_backward(x, base)
+        ctx.constants = (after, before, alpha, beta, groups)
+        return x * _inverse_power(base, beta)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, base = ctx.saved_tensors
+        before, after, alpha, beta, groups = ctx.constants
+        scaled = dy * _inverse_power(base, beta)
+        around = _window_sum(scaled * x / base, before, after, groups)
+        return scaled - (2 * alpha * beta) * x * around, None, None, None, None, None
+
+
+def _window_sum(values: Tensor, before: int, after: int, groups: int) -> Tensor:
+    """For every channel the sum over so many before it, itself, and so many after it, within its group."""
+    totals = []
+    for tower in values.chunk(groups, dim=1):
+        channels = tower.shape[1]
+        padded = F.pad(tower, (0, 0, 0, 0, before, after))
+        total = padded[:, :channels]
+        for shift in range(1, before + after + 1):
+            total = total + padded[:, shift : shift + channels]
+        totals.append(total)
+    return torch.cat(totals, dim=1) if groups > 1 else totals[0]
 
 
 def _inverse_power(base: Tensor, beta: float) -> Tensor:
@@ -90,6 +158,59 @@ def max_pool(layer: MaxPool, x: Tensor) -> Tensor:
     """Maximum over windows; padding is minus infinity."""
     x, padding = _symmetric(x, layer.padding, fill=-torch.inf, limit=layer.size // 2)
     return F.max_pool2d(x, layer.size, layer.stride, padding=padding)
+
+
+def max_pool_whole(layer: MaxPool, x: Tensor) -> Tensor:
+    """The same, kept from the compiler: it would scatter the gradient into maps that are not channels-last."""
+    x, padding = _symmetric(x, layer.padding, fill=-torch.inf, limit=layer.size // 2)
+    return _WholeMaxPool.apply(x, layer.size, layer.stride, padding)
+
+
+class _WholeMaxPool(torch.autograd.Function):
+    """x [N, C, H, W]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, size: int, stride: int, padding: int) -> Tensor:
+        y, indices = _pool(x, size, stride, padding)
+        ctx.save_for_backward(x, indices)
+        ctx.window = (size, stride, padding)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, indices = ctx.saved_tensors
+        return _pool_backward(dy, x, indices, *ctx.window), None, None, None
+
+
+@torch.library.custom_op(
+    "alexbench::pool", mutates_args=(), schema="(Tensor x, int size, int stride, int padding) -> (Tensor, Tensor)"
+)
+def _pool(x: Tensor, size: int, stride: int, padding: int) -> tuple[Tensor, Tensor]:
+    return torch.ops.aten.max_pool2d_with_indices(x, [size, size], [stride, stride], [padding, padding])
+
+
+@_pool.register_fake
+def _pool_shape(x: Tensor, size: int, stride: int, padding: int) -> tuple[Tensor, Tensor]:
+    return torch.ops.aten.max_pool2d_with_indices(x, [size, size], [stride, stride], [padding, padding])
+
+
+@torch.library.custom_op(
+    "alexbench::pool_backward",
+    mutates_args=(),
+    schema="(Tensor dy, Tensor x, Tensor indices, int size, int stride, int padding) -> Tensor",
+)
+def _pool_backward(dy: Tensor, x: Tensor, indices: Tensor, size: int, stride: int, padding: int) -> Tensor:
+    dy = dy.contiguous(memory_format=torch.channels_last)
+    return torch.ops.aten.max_pool2d_with_indices_backward(
+        dy, x, [size, size], [stride, stride], [padding, padding], [1, 1], False, indices
+    )
+
+
+@_pool_backward.register_fake
+def _pool_backward_shape(dy: Tensor, x: Tensor, indices: Tensor, size: int, stride: int, padding: int) -> Tensor:
+    return torch.ops.aten.max_pool2d_with_indices_backward(
+        dy, x, [size, size], [stride, stride], [padding, padding], [1, 1], False, indices
+    )
 
 
 def _symmetric(x: Tensor, padding: Padding, fill: float, limit: int | None = None) -> tuple[Tensor, int]:
@@ -121,14 +242,21 @@ class OperatorTable:
     """The operators on which the tunings differ."""
 
     memory_format: torch.memory_format
+    dense: Callable[[Tensor, Tensor, Tensor], Tensor]
     lrn: Callable[[LRN, Tensor], Tensor]
-    spatial_norm: Callable[[SpatialNorm, Tensor], Tensor]
+    max_pool: Callable[[MaxPool, Tensor], Tensor]
 
 
-TABLES: dict[Tuning, OperatorTable] = {
-    "stock": OperatorTable(memory_format=torch.contiguous_format, lrn=lrn, spatial_norm=spatial_norm),
-    "tuned": OperatorTable(memory_format=torch.channels_last, lrn=lrn_shifted, spatial_norm=spatial_norm),
-}
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+DENSES = {"framework": dense, "onednn": dense_onednn}
+LRNS = {"framework": lrn, "by-hand": lrn_by_hand}
+MAX_POOLS = {"framework": max_pool, "whole": max_pool_whole}
+
+
+def table_of(tuning: Tuning) -> OperatorTable:
+    """The operators a tuning names, the documented ones where this build of PyTorch lacks the others."""
+    by_name = "framework" if tuning.dense == "onednn" and not has_onednn_product() else tuning.dense
+    return OperatorTable(MEMORY_FORMATS[tuning.layout], DENSES[by_name], LRNS[tuning.lrn], MAX_POOLS[tuning.max_pool])
 
 
 def apply_layer(
@@ -140,7 +268,7 @@ def apply_layer(
         case Conv():
             return conv(layer, x, cast["weight"], cast["bias"])
         case Dense():
-            return dense(x, cast["weight"], cast["bias"])
+            return table.dense(x, cast["weight"], cast["bias"])
         case ReLU():
             return relu(x)
         case Tanh():
@@ -148,8 +276,8 @@ def apply_layer(
         case LRN():
             return table.lrn(layer, x)
         case SpatialNorm():
-            return table.spatial_norm(layer, x)
+            return spatial_norm(layer, x)
         case MaxPool():
-            return max_pool(layer, x)
+            return table.max_pool(layer, x)
         case Dropout():
             return dropout(layer, x, mask)

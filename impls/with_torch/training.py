@@ -7,22 +7,24 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from impls.protocol import Array, Arrays, Batch, UpdateRule
+from impls.protocol import Array, Arrays, Batch, Phase, UpdateRule
 from impls.spec import Network
 from impls.with_torch.arrays import Numerics, activation_in, activation_out, parameter_out
+from impls.with_torch.loop import TorchLoop
 from impls.with_torch.network import TorchNetwork
-from impls.with_torch.operators import OperatorTable, Tensor, cross_entropy
+from impls.with_torch.operators import Tensor, cross_entropy, table_of
+from impls.with_torch.sgd import update
+from impls.with_torch.tuning import Tuning
 
 
 class TorchImplementation:
     """`impls.protocol.Implementation` for PyTorch."""
 
-    def __init__(
-        self, network: Network, weights: Mapping[str, Array], numerics: Numerics, table: OperatorTable
-    ) -> None:
+    def __init__(self, network: Network, weights: Mapping[str, Array], numerics: Numerics, tuning: Tuning) -> None:
         self._numerics = numerics
-        self._table = table
-        self._module = TorchNetwork(network, weights, numerics, table)
+        self._tuning = tuning
+        self._table = table_of(tuning)
+        self._module = TorchNetwork(network, weights, numerics, self._table)
 
     def activations(self, images: Array, masks: Mapping[str, Array] | None = None) -> Arrays:
         """Every layer's output by layer name, canonical layouts."""
@@ -50,6 +52,10 @@ class TorchImplementation:
         """A copy of the present weights, canonical names and layouts, float32."""
         return {name: np.array(parameter_out(tensor), order="C") for name, tensor in self._tensors().items()}
 
+    def loop(self, phase: Phase, rule: UpdateRule) -> TorchLoop:
+        """A phase to be timed, over this implementation's own weights."""
+        return TorchLoop(self._module, self._numerics, self._tuning, phase, rule)
+
     def _loss_and_gradients(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         self._numerics.enforce()
         labels = torch.tensor(batch.labels, dtype=torch.int64, device=self._numerics.device)
@@ -67,23 +73,3 @@ class TorchImplementation:
 
     def _activations_in(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         return {name: self._activation_in(array) for name, array in arrays.items()}
-
-
-def update(
-    tensors: Mapping[str, Tensor],
-    velocity: Mapping[str, Tensor],
-    gradients: Mapping[str, Tensor],
-    rule: UpdateRule,
-) -> None:
-    """v <- momentum v - rate (gradient + decay w); w <- w + v. In place: torch.optim.SGD keeps the rate outside v.
-
-    References:
-        paper, section 5
-    """
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            v = velocity[name]
-            v.mul_(rule.momentum).sub_(gradients[name], alpha=rule.learning_rate)
-            if rule.decay_biases or not name.endswith("/bias"):
-                v.sub_(tensor, alpha=rule.learning_rate * rule.weight_decay)
-            tensor.add_(v)

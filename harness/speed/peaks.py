@@ -1,0 +1,134 @@
+"""What the device can do: the best matrix product, convolution and copy that any framework of the run reached.
+
+Every figure of the run is held against this one peak and this one bandwidth.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harness import environment
+from harness.speed.effort import Budget
+from harness.speed.member import Fallen
+from harness.speed.options import Effort
+from harness.speed.rows import Row
+from harness.speed.seat import Seat, task_settings
+from impls.protocol import Probe, Settings
+
+KINDS = ("matmul", "convolution", "copy")
+SIZES: dict[str, dict[str, int]] = {
+    "cpu": {"matmul": 4096, "convolution": 128, "copy": 2**26},
+    "cuda": {"matmul": 8192, "convolution": 1024, "copy": 2**28},
+}
+QUICK_SIZES = {"matmul": 2048, "convolution": 64, "copy": 2**25}  # on a CPU, where the others take a second each
+SAMPLES = 3
+
+Times = dict[tuple[int, str], list[float]]  # (seat's index, kind) -> median of each round
+
+
+@dataclass(slots=True)
+class Peak:
+    """Of one device in one precision; None where nobody could measure it."""
+
+    tflops: float | None = None
+    gb_per_s: float | None = None
+
+
+@dataclass
+class Peaks:
+    """By device and precision."""
+
+    effort: Effort
+    budget: Budget
+    seed: int
+    keep: Callable[[Row], None]
+    _found: dict[tuple[str, str], Peak] = field(default_factory=dict)
+
+    def of(self, device: str, precision: str) -> Peak | None:
+        """What was measured; None where nothing was tried yet."""
+        return self._found.get((device, precision))
+
+    def take(self, rows: Sequence[Row]) -> None:
+        """Rows of an earlier part of the run."""
+        for row in rows:
+            self._add(row)
+
+    def measure(self, seats: Sequence[Seat], device: str, precision: str) -> None:
+        """Every kind in every seat, in turn and in random order, and one row for each."""
+        self._found.setdefault((device, precision), Peak())
+        sizes = self._sizes(device)
+        times: Times = {}
+        rng = np.random.default_rng([self.seed, 10])
+        left = [(index, kind) for index in range(len(seats)) for kind in KINDS]
+        for _ in range(self.budget.probe_rounds):
+            for place in rng.permutation(len(left)):
+                index, kind = left[place]
+                found = self._probe(seats[index], kind, sizes[kind], device, precision)
+                if found is not None:
+                    times.setdefault((index, kind), []).append(found)
+        rows = [
+            self._row(seats[index], kind, sizes[kind], device, precision, rounds)
+            for (index, kind), rounds in sorted(times.items())
+        ]
+        for row in rows:
+            self._add(row)
+        peak = self._found[device, precision]
+        for row in rows:
+            best = peak.gb_per_s == row["gb_per_s"] if row["probe"] == "copy" else peak.tflops == row["tflops"]
+            self.keep(row | {"best": "yes" if best else "no"})
+
+    def _probe(self, seat: Seat, kind: str, size: int, device: str, precision: str) -> float | None:
+        settings = Settings(seat.settings.tuning, precision, device)  # type: ignore[arg-type]
+        try:
+            found = seat.member.ask(
+                "speed-probe",
+                kind=kind,
+                size=size,
+                seconds=self.budget.probe_s,
+                samples=SAMPLES,
+                **task_settings(settings),
+            )
+        except Fallen as fallen:
+            if fallen.gone:
+                raise
+            return None  # no such precision, or too large: the others tell the peak
+        return float(statistics.median(found["times"]))
+
+    def _sizes(self, device: str) -> dict[str, int]:
+        kind = "cpu" if device == "cpu" else "cuda"
+        return QUICK_SIZES if kind == "cpu" and self.effort == "quick" else SIZES[kind]
+
+    def _row(
+        self, seat: Seat, kind: str, size: int, device: str, precision: str, rounds: Sequence[float]
+    ) -> dict[str, Any]:
+        probe = Probe(kind, size)  # type: ignore[arg-type]
+        seconds = min(rounds)
+        version = seat.facts.get("version", "")
+        return {
+            "framework": seat.who.framework,
+            "device": device,
+            "precision": precision,
+            "probe": kind,
+            "size": size,
+            "step_ms": seconds * 1e3,
+            "step_ms_low": seconds * 1e3,
+            "step_ms_high": max(rounds) * 1e3,
+            "tflops": probe.flops / seconds / 1e12 if probe.flops else None,
+            "gb_per_s": probe.bytes / seconds / 1e9 if probe.bytes else None,
+            "best": "no",
+            "signature": environment.signature(
+                framework=f"{seat.who.framework}-{version}", device=device, precision=precision
+            ),
+        }
+
+    def _add(self, row: Row) -> None:
+        peak = self._found.setdefault((row["device"], row["precision"]), Peak())
+        if row["tflops"] is not None:
+            peak.tflops = max(peak.tflops or 0.0, row["tflops"])
+        if row["gb_per_s"] is not None:
+            peak.gb_per_s = max(peak.gb_per_s or 0.0, row["gb_per_s"])

@@ -1,0 +1,95 @@
+"""Rows of the tables of a speed run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness import environment
+from harness.speed.matrix import SETTING_COLUMNS, Setting
+from impls import catalog, costs, derive, split
+
+Row = dict[str, Any]
+
+KEPT = ("measured", "does-not-fit", "unsupported", "parity-failed")  # statuses that --resume takes as they are
+
+SPEED_COLUMNS = (
+    "framework", "tuning", "network", "device", "devices", "split", "emulated", "precision", "batch_size", "input",
+    "phase", "compile_s", "first_step_s", "samples", "step_ms", "step_ms_low", "step_ms_high", "images_per_s",
+    "peak_memory_mb", "tflops", "fraction_of_peak", "joules_per_image", "loss_first", "loss_last", "stable", "note",
+    "signature", "status", "reason", "verdict", "gauge", "bytes_exchanged", "exchange_share", "block_spread",
+    "clock_mhz", "throttled", "weights_changed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """One framework in one tuning."""
+
+    framework: str
+    tuning: str
+
+    @property
+    def label(self) -> str:
+        """As a person reads it."""
+        return f"{self.framework}/{self.tuning}"
+
+
+def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a setting is identified by."""
+    return tuple(row.get(name) for name in SETTING_COLUMNS)
+
+
+def key(who: Who, setting: Setting) -> tuple[Any, ...]:
+    """The same of a setting that has no row yet."""
+    return key_of({"framework": who.framework, "tuning": who.tuning, **setting.columns()})
+
+
+def signature(who: Who, setting: Setting, version: str, weights_hash: str, seed: int) -> str:
+    """What must stand beside a figure."""
+    return environment.signature(
+        network=setting.network,
+        weights=weights_hash[:12] or None,
+        seed=seed,
+        framework=f"{who.framework}-{version}" if version else who.framework,
+        device=setting.device,
+        precision=setting.precision,
+        devices=setting.devices,
+        split=setting.split,
+        batch=setting.batch_size,
+        input=setting.input,
+        phase=setting.phase,
+        tuning=who.tuning,
+    )
+
+
+def speed_row(who: Who, setting: Setting, **found: Any) -> Row:
+    """A row with every column; what is not given was not measured."""
+    emulated = "yes" if setting.emulated else "no"
+    given = {"framework": who.framework, "tuning": who.tuning, **setting.columns(), "emulated": emulated, **found}
+    unknown = set(given) - set(SPEED_COLUMNS)
+    if unknown:
+        raise KeyError(f"no such column: {', '.join(sorted(unknown))}")
+    return {name: given.get(name) for name in SPEED_COLUMNS}
+
+
+def step_flops(setting: Setting) -> int:
+    """Algorithmic floating-point operations of one step."""
+    network = catalog.get(setting.network)
+    if setting.phase == "forward":
+        return 2 * derive.multiply_adds(network) * setting.batch_size
+    return derive.training_flops(network) * setting.batch_size
+
+
+def exchange_rows(setting: Setting) -> list[Row]:
+    """What one device sends in a training step; nothing on one device."""
+    if setting.split == "none":
+        return []
+    plan = split.plan(catalog.get(setting.network), setting.split, setting.devices)
+    traffic = split.traffic(plan, setting.batch_size, costs.BYTES[setting.precision])
+    total = sum(row.sent for row in traffic) or 1
+    where = {name: getattr(setting, name) for name in ("network", "split", "devices", "batch_size", "precision")}
+    return [
+        {**where, "where": row.where, "what": row.what, "bytes": row.sent, "share": row.sent / total} for row in traffic
+    ]

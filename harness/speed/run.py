@@ -1,0 +1,299 @@
+"""A sweep at work: settings one after the other, each in its frameworks and tunings side by side, rows as they come."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harness import environment
+from harness.progress import Progress
+from harness.speed import estimate as estimates
+from harness.speed import rows as tables
+from harness.speed import watch
+from harness.speed.cohort import Cohort
+from harness.speed.effort import BUDGETS
+from harness.speed.layers import LayerTimes
+from harness.speed.material import Material, Prepared
+from harness.speed.matrix import Setting
+from harness.speed.member import Fallen, Member
+from harness.speed.options import SpeedOptions
+from harness.speed.peaks import Peak, Peaks
+from harness.speed.rows import Row, Who
+from harness.speed.seat import Seat, spec_of, started
+from harness.speed.statistics import Estimate, estimate, instability
+from impls.protocol import Settings
+
+TRAINED = ("loss_first", "loss_last", "weights_changed")  # told also where they keep a figure from being told
+
+Keep = Callable[[str, Row], None]
+
+
+@dataclass
+class SpeedRun:
+    """`keep` takes a row of a kind the moment it is known; `note` a fact for run.json."""
+
+    options: SpeedOptions
+    material: Material
+    progress: Progress
+    keep: Keep
+    note: Callable[..., None]
+    rows: list[Row] = field(default_factory=list)  # of the table `speed`, of this and of earlier parts of the run
+    weights: dict[str, str] = field(default_factory=dict)  # network -> hash
+    versions: dict[str, str] = field(default_factory=dict)  # framework -> version
+    on_versions: Callable[[Mapping[str, str]], None] | None = None  # hears of them before anything is timed
+    orders: list[dict[str, Any]] = field(default_factory=list)  # of the blocks of each setting
+
+    def __post_init__(self) -> None:
+        """What all settings share."""
+        self.budget = BUDGETS[self.options.effort]
+        self.peaks = Peaks(self.options.effort, self.budget, self.options.seed, lambda row: self.keep("peak", row))
+
+    def resume(self, kept: Mapping[str, Sequence[Row]]) -> None:
+        """Take the rows of an earlier part of the run as they are."""
+        self.rows += kept.get("speed", ())
+        self.peaks.take(kept.get("peak", ()))
+
+    def measure(self, settings: Sequence[Setting], whos: Sequence[Who]) -> None:
+        """Whatever is not measured yet."""
+        done = {tables.key_of(row) for row in self.rows}
+        left = {
+            setting: [who for who in whos if tables.key(who, setting) not in done]
+            for setting in dict.fromkeys(settings)
+        }
+        for setting, missing in left.items():
+            for who in missing:
+                self.progress.expect(label_of(who, setting), self._expected_s(setting, who))
+        for index, (setting, missing) in enumerate(left.items()):
+            if missing:
+                self._setting(setting, missing, index)
+
+    def _expected_s(self, setting: Setting, who: Who) -> float:
+        return estimates.setting_s(setting, (who.tuning,), 1, self.options.effort, environment.usable_cores())
+
+    def _setting(self, setting: Setting, whos: Sequence[Who], index: int) -> None:
+        """One setting, in as many cohorts as the memory asks for."""
+        lacking = self._lacking(setting)
+        if lacking:
+            for who in whos:
+                self._row(who, setting, "", status="does-not-fit", reason=lacking)
+            return
+        rng = np.random.default_rng([self.options.seed, 9, index])
+        for members in cohorts(setting, whos):
+            self._cohort(setting, members, rng)
+        for row in tables.exchange_rows(setting) if setting.phase != "forward" else ():
+            self.keep("exchange", row)
+
+    def _lacking(self, setting: Setting) -> str:
+        """Why no implementation can run this here; empty where one may."""
+        available, where = available_bytes(setting), "GPU" if setting.device != "cpu" else "machine"
+        least = estimates.least_bytes(setting) * (
+            setting.devices if setting.emulated and setting.split == "data" else 1
+        )
+        if available is None or least <= available:
+            return ""
+        gib = estimates.GIB
+        return f"needs at least {least / gib:.1f} GiB of memory, the {where} has {available / gib:.1f} GiB available"
+
+    def _cohort(self, setting: Setting, whos: Sequence[Who], rng: np.random.Generator) -> None:
+        seats: list[Seat] = []
+        members: list[Member] = []
+        try:
+            for who in whos:
+                try:
+                    seat = started(self.options, who, setting, self.material.folder)
+                except Fallen as fallen:
+                    self._row(who, setting, "", status=fallen.status, reason=fallen.reason)
+                    continue
+                seats.append(seat)
+                members.append(seat.member)
+            if seats:
+                self._measured(setting, seats, rng)
+        finally:
+            for member in members:
+                member.kill()
+
+    def _measured(self, setting: Setting, seats: list[Seat], rng: np.random.Generator) -> None:
+        prepared = self.material.prepare(setting)  # while the workers import
+        self._learn(weights={setting.network: prepared.weights_hash})
+        cohort = Cohort(
+            setting=setting,
+            prepared=prepared,
+            seats=seats,
+            budget=self.budget,
+            folder=self.material.folder,
+            rng=rng,
+            gpus=watch.gpus(setting.device, setting.devices),
+            failed=lambda seat, fallen: self._fell(seat, setting, prepared, fallen),
+            keep_sample=lambda row: self.keep("sample", row),
+            say=self.progress.say,
+            advanced=lambda seat, share: self.progress.advance(
+                label_of(seat.who, setting), share * self._expected_s(setting, seat.who)
+            ),
+        )
+        cohort.describe()
+        found = {seat.who.framework: seat.facts.get("version", "") for seat in seats}
+        if self.on_versions is not None:
+            self.on_versions(found)
+        self._learn(versions=found)
+        cohort.measure()
+        self.orders.append({"setting": setting.told(), "blocks": cohort.order})
+        self.note(order=self.orders)
+        self._peaks(setting, seats)
+        estimated = [self._finished(seat, setting, prepared) for seat in seats]
+        if self.options.layers and setting.devices == 1:
+            self._layers(setting, prepared, seats, estimated, rng)
+        for seat in seats:
+            seat.member.finish()
+
+    def _learn(self, *, weights: Mapping[str, str] | None = None, versions: Mapping[str, str] | None = None) -> None:
+        """Keep in run.json what a resumed run must find again."""
+        self.weights |= weights or {}
+        self.versions |= versions or {}
+        self.note(weights=dict(self.weights), versions=dict(self.versions))
+
+    # --- peaks and layers ---------------------------------------------------------------------------------------------
+
+    def _peaks(self, setting: Setting, seats: Sequence[Seat]) -> None:
+        """Once for each device and precision: on one device, by one worker of each framework, its loop gone."""
+        if not seats or self.peaks.of(setting.device, setting.precision) is not None:
+            return
+        best = {seat.who.framework: seat for seat in sorted(seats, key=lambda seat: seat.who.tuning)}  # tuned is last
+        with contextlib.ExitStack() as stack:
+            probed = list(best.values())
+            if setting.devices > 1:
+                probed = [self._alone(seat, setting, stack) for seat in probed]
+            with contextlib.suppress(Fallen):  # the setting was measured before; its row stands without a peak
+                self.peaks.measure(probed, setting.device, setting.precision)
+        peak = self.peaks.of(setting.device, setting.precision) or Peak()
+        if peak.tflops is not None:
+            self.progress.say(f"peak {peak.tflops * 1e3:.0f} GFLOP/s, copy {peak.gb_per_s or 0:.1f} GB/s")
+
+    def _alone(self, seat: Seat, setting: Setting, stack: contextlib.ExitStack) -> Seat:
+        """A worker on one device in place of one that is spread over several."""
+        settings = Settings(seat.settings.tuning, setting.precision, setting.device)
+        member = Member(spec_of(self.options, seat.who, settings, alone=True), self.material.folder)
+        stack.callback(member.kill)
+        member.wait_until_ready()
+        return Seat(seat.who, settings, member, seat.facts)
+
+    def _layers(
+        self,
+        setting: Setting,
+        prepared: Prepared,
+        seats: Sequence[Seat],
+        estimated: Sequence[Estimate],
+        rng: np.random.Generator,
+    ) -> None:
+        times = LayerTimes(setting, prepared, seats, self.budget, rng, self.progress.say)
+        try:
+            times.measure()
+        except Fallen as fallen:
+            self.progress.say(f"layers of {setting.told()}: {fallen.reason}")
+            return
+        peak = self.peaks.of(setting.device, setting.precision) or Peak()
+        for index, (seat, step) in enumerate(zip(seats, estimated, strict=True)):
+            for row in times.rows(index, step, peak, self._signature(seat, setting, prepared)):
+                self.keep("layer", row)
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def _signature(self, seat: Seat, setting: Setting, prepared: Prepared) -> str:
+        version = seat.facts.get("version", "")
+        return tables.signature(seat.who, setting, version, prepared.weights_hash, self.options.seed)
+
+    def _fell(self, seat: Seat, setting: Setting, prepared: Prepared, fallen: Fallen) -> None:
+        signature = self._signature(seat, setting, prepared)
+        known = {name: seat.found.get(name) for name in ("compile_s", "first_step_s", "verdict", "gauge", *TRAINED)}
+        self._row(seat.who, setting, signature, status=fallen.status, reason=fallen.reason, **known)
+
+    def _finished(self, seat: Seat, setting: Setting, prepared: Prepared) -> Estimate:
+        """The row of a seat that was measured to the end."""
+        found = estimate(seat.blocks, self.options.seed)
+        rate = setting.batch_size / found.median
+        tflops = tables.step_flops(setting) / found.median / 1e12
+        peak = self.peaks.of(setting.device, setting.precision) or Peak()
+        reasons = list(filter(None, [instability(found)]))
+        reasons += [] if seat.steady else [f"no steady state within {len(seat.warm)} warm-up windows"]
+        reasons += ["clocks throttled"] if seat.seen.throttled else []
+        devices = setting.devices if setting.device != "cpu" else 1
+        joules = seat.seen.joules
+        self._row(
+            seat.who,
+            setting,
+            self._signature(seat, setting, prepared),
+            status="measured",
+            samples=sum(len(block) for block in seat.blocks),
+            step_ms=found.median * 1e3,
+            step_ms_low=found.low * 1e3,
+            step_ms_high=found.high * 1e3,
+            images_per_s=rate,
+            tflops=tflops,
+            fraction_of_peak=tflops / (peak.tflops * devices) if peak.tflops else None,
+            joules_per_image=joules / (seat.steps * setting.batch_size) if joules is not None else None,
+            stable="no" if reasons else "yes",
+            note="; ".join(reasons) or None,
+            block_spread=found.block_spread,
+            clock_mhz=seat.seen.clock_mhz,
+            throttled=None if seat.seen.throttled is None else "yes" if seat.seen.throttled else "no",
+            **_exchange(setting, found.median, peak),
+            **seat.found,
+        )
+        return found
+
+    def _row(self, who: Who, setting: Setting, signature: str, **found: Any) -> None:
+        if not signature:
+            signature = tables.signature(who, setting, "", self.weights.get(setting.network, ""), self.options.seed)
+        made = tables.speed_row(who, setting, signature=signature, **found)
+        self.rows.append(made)
+        self.keep("speed", made)
+        self.progress.end(label_of(who, setting))
+        if made["status"] == "measured":
+            self.progress.say(f"{who.label}: {made['images_per_s']:.1f} images/s, {setting.told()}")
+        else:
+            self.progress.say(f"{who.label}: {made['status']}: {str(made['reason']).splitlines()[0]}")
+
+
+def _exchange(setting: Setting, step_s: float, peak: Peak) -> dict[str, Any]:
+    if setting.split == "none" or setting.phase == "forward":
+        return {}
+    sent = sum(row["bytes"] for row in tables.exchange_rows(setting))
+    share = sent / (peak.gb_per_s * 1e9) / step_s if peak.gb_per_s else None
+    return {"bytes_exchanged": sent, "exchange_share": share}
+
+
+def label_of(who: Who, setting: Setting) -> str:
+    """A part of the work, for the progress."""
+    return f"{who.label} {setting.told()}"
+
+
+def available_bytes(setting: Setting) -> int | None:
+    """Memory for all the workers of a setting on one device; None where nobody can tell."""
+    if setting.device == "cpu":
+        found = environment.available_memory_gb()
+        return None if found is None else int(found * estimates.GIB)
+    sizes = [gpu.memory_bytes() for gpu in watch.gpus(setting.device, setting.devices)]
+    known = [size for size in sizes if size is not None]
+    return min(known) if known else None
+
+
+def cohorts(setting: Setting, whos: Sequence[Who], available: int | None = None) -> Iterator[list[Who]]:
+    """Who is measured together: as many frameworks as fit in memory, a framework's tunings always together."""
+    available = available if available is not None else available_bytes(setting)
+    if setting.device == "cpu" and setting.devices > 1:
+        available = None if available is None else available // 2  # each emulated device has its own copies
+    pairs: dict[str, list[Who]] = {}
+    for who in whos:
+        pairs.setdefault(who.framework, []).append(who)
+    each = estimates.worker_bytes(setting)
+    together: list[Who] = []
+    for pair in pairs.values():
+        if together and available is not None and (len(together) + len(pair)) * each > available:
+            yield together
+            together = []
+        together = together + pair
+    if together:
+        yield together

@@ -1,0 +1,197 @@
+"""A network on several devices: the implementation, its loop, and the processes that follow the leading one."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from impls.protocol import Array, Arrays, Batch, Phase, Settings, Unsupported, UpdateRule
+from impls.spec import Network
+from impls.spec_json import network_from_json, network_to_json
+from impls.split import Lies
+from impls.with_jax.processes import DeviceLost, Link, join, leave, processes
+from impls.with_jax.share import Command, Given, Share
+from impls.with_jax.split_network import SplitNetwork, split_network
+
+
+class SplitImplementation:
+    """`impls.protocol.Implementation` for JAX on several devices, in the leading process."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, network: Network, weights: Mapping[str, Array], settings: Settings) -> None:
+        """Shares out the weights. Raises Unsupported, InvalidNetwork, and ValueError for a tensor that does not fit."""
+        self._link = join()
+        self._number = next(self._numbers)
+        made = split_network(network, settings)
+        self.plan = made.plan
+        arrays = _checked(made, network, weights)
+        described = {"network": network_to_json(network), "settings": asdict(settings)}
+        with self._told({"do": "build", "number": self._number, **described}, arrays):
+            self._share = Share(made, arrays)
+        if self._link is not None:
+            weakref.finalize(self, self._link.released.append, self._number)
+
+    def activations(self, images: Array, masks: Mapping[str, Array] | None = None) -> Arrays:
+        """Every layer's output by layer name, put together from the devices' shares."""
+        return self.run("activations", self._images(images) | self._masks(masks), masked=masks is not None)
+
+    def gradients(self, batch: Batch) -> tuple[float, Arrays]:
+        """Mean cross-entropy of a training-mode pass, and its gradient by canonical tensor name."""
+        found = self.run("gradients", self.arrays_of(batch))
+        loss = float(found.pop("loss")[0])
+        return loss, {name.removeprefix("gradient/"): gradient for name, gradient in found.items()}
+
+    def train(self, steps: Sequence[tuple[Batch, UpdateRule]]) -> Iterator[float]:
+        """Run SGD steps from zero velocity. A step is complete on all devices when its loss is yielded."""
+        for index, (batch, rule) in enumerate(steps):
+            found = self.run("train", self.arrays_of(batch), rule=asdict(rule), fresh=index == 0)
+            yield float(found["loss"][0])
+
+    def weights(self) -> Arrays:
+        """A copy of the present weights, canonical names and layouts, float32."""
+        return {name.removeprefix("weights/"): array for name, array in self.run("weights").items()}
+
+    def loop(self, phase: Phase, rule: UpdateRule) -> SplitLoop:
+        """A phase to be timed; it uses up the implementation's tensors."""
+        self.run("loop", phase=phase, rule=asdict(rule))
+        return SplitLoop(self)
+
+    def run(self, do: str, arrays: Given | None = None, **fields: object) -> Arrays:
+        """Have all devices do it; returns what they made, whole. Raises DeviceLost."""
+        command, given = {"do": do, "number": self._number, **fields}, arrays or {}
+        with self._told(command, given):
+            return self._share.perform(command, given)
+
+    def arrays_of(self, batch: Batch, *, drawn: bool = False) -> Given:
+        """A batch under the names of commands; without masks where they will be drawn. Raises ValueError."""
+        labels = np.asarray(batch.labels, np.int32)
+        return self._images(batch.images) | {"labels": labels} | self._masks(None if drawn else batch.masks)
+
+    @contextlib.contextmanager
+    def _told(self, command: Command, arrays: Given) -> Iterator[None]:
+        """What this process does with the others, which are told first."""
+        if self._link is None:
+            yield
+            return
+        with self._link.guarded():
+            self._link.tell(command, arrays)
+            yield
+
+    def _images(self, images: Array) -> Given:
+        lies = {stage.before for stage in self.plan.stages}
+        if Lies.BATCH in lies and len(images) % self.plan.devices:
+            raise ValueError(f"a batch of {len(images)} images cannot be shared equally by {self.plan.devices} devices")
+        return {"images": np.asarray(images, np.float32)}
+
+    def _masks(self, masks: Mapping[str, Array] | None) -> Given:
+        if masks is None:
+            return {}
+        for name in self._share.network.mask_specs:
+            if name not in masks:
+                raise ValueError(f"no mask for dropout layer {name!r}; masks given: {', '.join(masks) or 'none'}")
+        return {f"mask/{name}": np.asarray(masks[name], np.float32) for name in self._share.network.mask_specs}
+
+
+class SplitLoop:
+    """`impls.protocol.Loop` for JAX on several devices, in the leading process."""
+
+    def __init__(self, implementation: SplitImplementation) -> None:
+        self._implementation = implementation
+
+    def load(self, batch: Batch) -> None:
+        """Put a batch on the devices, to be used by every step until the next one is loaded."""
+        drawn = not batch.masks
+        self._implementation.run("load", self._implementation.arrays_of(batch, drawn=drawn), draws=drawn)
+
+    def compile(self) -> None:
+        """Compile for the loaded batch's shapes; nothing but the drawing of masks is run."""
+        self._implementation.run("compile")
+
+    def step(self) -> None:
+        """One step of the phase on all devices; may return before it is done."""
+        self._implementation.run("step")
+
+    def wait(self) -> None:
+        """Return when everything started is done."""
+        self._implementation.run("wait")
+
+    def result(self) -> Arrays:
+        """What the last step left, canonical and on the host."""
+        return self._implementation.run("result")
+
+
+def follow() -> None:
+    """Do as the leading process says, until it ends. Raises Unsupported, DeviceLost.
+
+    A process of its own does so: JAX aborts the others' as soon as the leading one is gone.
+    """
+    own = processes()
+    if own is None or own.index == 0:
+        raise Unsupported("nobody to follow: JAX_PROCESS_ID above 0, with JAX_COORDINATOR_ADDRESS, names a follower")
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command, environment = [sys.executable, "-m", __name__], {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+        try:
+            code = process.wait()
+        finally:
+            process.kill()
+    if code not in (0, -signal.SIGABRT):
+        raise DeviceLost(f"process {own.index} of {own.count} ended with exit status {code}: what it wrote says why")
+
+
+def serve() -> None:
+    """The process that `follow` starts. It ends with the one that started it, whose end closes its input."""
+    threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(1)), daemon=True).start()
+    try:
+        link = join()
+        assert link is not None
+        _obey(link)
+    except BaseException:
+        # Alive, but no more at the others' exchanges, it would let them wait for ever.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    leave()
+
+
+def _obey(link: Link) -> None:
+    shares: dict[int, Share] = {}
+    while (heard := link.hear()) is not None:
+        command, arrays = heard
+        for number in command["released"]:
+            shares.pop(number, None)
+        match command["do"]:
+            case "end":
+                return
+            case "build":
+                network, settings = network_from_json(command["network"]), Settings(**command["settings"])
+                shares[command["number"]] = Share(split_network(network, settings), arrays)
+            case _:
+                shares[command["number"]].perform(command, arrays)
+    os._exit(0)  # the leading process is gone, and cannot be met to take leave
+
+
+def _checked(made: SplitNetwork, network: Network, weights: Mapping[str, Array]) -> Given:
+    """The network's own tensors, in its order, float32."""
+    for name, shape in made.shapes.items():
+        if name not in weights or weights[name].shape != shape:
+            found = weights[name].shape if name in weights else "missing"
+            raise ValueError(f"weights for {network.name!r}: tensor {name!r} is {found}, expected {shape}")
+    return {name: np.asarray(weights[name], np.float32) for name in made.shapes}
+
+
+if __name__ == "__main__":
+    serve()
