@@ -176,8 +176,8 @@ class Implementation(Protocol):
 class Framework(Protocol):
     """The entry point of a `with_*` package.
 
-    `layer_work`, `probe`, `device_memory_mb`, `follow`, `splits` and an implementation's `loop` serve timing and several
-    devices; a framework without them can be compared on one.
+    `layer_work`, `probe`, `device_memory_mb`, `follow`, `splits` and an implementation's `loop` serve timing and
+    several devices; a framework without them can be compared on one.
     """
 
     name: str

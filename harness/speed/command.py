@@ -59,7 +59,8 @@ def _planned(options: SpeedOptions) -> tuple[list[Setting], list[Who]]:
     if options.weights is not None:
         for network in options.networks:
             weights.load(options.weights, catalog.get(network), verify=False)
-    check_devices(options)
+    if not options.dry_run:  # which tells the same on a machine without them
+        check_devices(options)
     return settings, [Who(name, tuning) for name in names for tuning in options.tunings]
 
 

@@ -16,8 +16,9 @@ from jax.sharding import PartitionSpec as Spec
 from numpy.typing import NDArray
 
 from impls.protocol import Array, Settings, Unsupported
-from impls.with_jax.arrays import Numerics, numerics_of
+from impls.with_jax.arrays import Numerics, numerics_of, program
 from impls.with_jax.operators import Tensor
+from impls.with_jax.tuning import tuning_of
 
 AXIS = "devices"
 
@@ -30,6 +31,7 @@ class Engine:
 
     mesh: Mesh
     numerics: Numerics
+    compiler: tuple[tuple[str, str], ...] = ()  # XLA's options
 
     @property
     def emulated(self) -> bool:
@@ -56,7 +58,7 @@ class Engine:
         """A compiled function of whole arrays from one of each device's shares."""
         # check_vma=False: what lies whole is equal by construction, and a gather's transpose is its reduce-scatter.
         shared = jax.shard_map(body, mesh=self.mesh, in_specs=takes, out_specs=gives, check_vma=False)
-        return jax.jit(shared, donate_argnums=donated)
+        return program(shared, self.compiler, static=0, donated=donated)
 
 
 def engine_of(settings: Settings) -> Engine:
@@ -75,7 +77,7 @@ def engine_of(settings: Settings) -> Engine:
             f"{settings.devices} devices {settings.device!r} are not there: JAX {jax.__version__} found"
             f" {len(found)}{across}: {', '.join(map(str, found))}"
         )
-    return Engine(Mesh(np.array(chosen), (AXIS,)), numerics)
+    return Engine(Mesh(np.array(chosen), (AXIS,)), numerics, tuning_of(settings).compiler)
 
 
 def _of_process(devices: list[jax.Device], number: int) -> list[jax.Device]:

@@ -521,3 +521,11 @@ def test_a_label_with_slashes_names_a_file_in_the_log_folder(tmp_path: Path) -> 
         assert len(list((tmp_path / "logs").iterdir())) == 1
     finally:
         worker.kill()
+
+
+def test_variables_of_ours_that_a_worker_is_not_to_have_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    gone = ("RANK", "MASTER_ADDR")
+    spec = WorkerSpec(label="torch", target="a:b", extra_environment={"MASTER_ADDR": "a"}, without=gone)
+    assert not {"RANK", "MASTER_ADDR"} & worker_environment(spec).keys()
+    assert worker_environment(WorkerSpec(label="torch", target="a:b"))["RANK"] == "1"
