@@ -40,7 +40,7 @@ def speed(
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end, without anything left behind."""
     more = {"PYTHONPATH": installed(plugins)} if plugins is not None else {}
-    done = alexbench("speed", *arguments, "--out", out, timeout=170, **more, **environment)
+    done = alexbench("speed", *arguments, "--out", out, timeout=600, **more, **environment)
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     left_nothing(out)
     return done

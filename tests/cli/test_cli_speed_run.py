@@ -120,7 +120,7 @@ def test_a_worker_killed_in_a_block_costs_its_own_row_and_resume_completes_it(tm
 
 
 def resumed(out: Path, plugins: Path, **environment: str) -> Done:
-    done = alexbench("speed", "--resume", out, timeout=170, PYTHONPATH=installed(plugins), **environment)
+    done = alexbench("speed", "--resume", out, timeout=600, PYTHONPATH=installed(plugins), **environment)
     assert "Traceback" not in done.stderr, done.stderr
     left_nothing(out)
     return done
