@@ -11,7 +11,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")
 # What one framework needs to be installed for: its own contract and a whole run. The rest is the same beside others.
-ALONE = ("tests/impls", "tests/cli/test_cli_parity.py")
+ALONE = ("tests/impls/test_with_frameworks.py", "tests/cli/test_cli_parity.py")
 
 
 def install(session: nox.Session, extras: str) -> None:

@@ -37,14 +37,17 @@ def forward(row: LayerFacts, batch_size: int, precision: str = "float32") -> Cos
     return Cost(flops, each * (inputs + outputs + row.parameter_count))
 
 
-def backward(row: LayerFacts, batch_size: int, precision: str = "float32") -> Cost:
-    """The vector-Jacobian product: input (or output) and cotangent read, gradients written."""
+def backward(row: LayerFacts, batch_size: int, precision: str = "float32", *, of_input: bool = True) -> Cost:
+    """The vector-Jacobian product: input (or output) and cotangent read, gradients written.
+
+    Without `of_input` that of a network's first learned layer, whose input needs no gradient.
+    """
     each = BYTES[precision]
     inputs, outputs = batch_size * volume(row.input_shape), batch_size * volume(row.output_shape)
     match row.layer:
         case Conv() | Dense():
-            flops = 4 * batch_size * row.multiply_adds
-            moved = 2 * inputs + outputs + 2 * row.parameter_count
+            flops = (4 if of_input else 2) * batch_size * row.multiply_adds
+            moved = (2 if of_input else 1) * (inputs + row.parameter_count) + outputs
         case Dropout():
             flops, moved = outputs, 2 * outputs  # its mask can be a bit each
         case MaxPool():

@@ -196,12 +196,20 @@ class Framework(Protocol):
         """The whole network with these canonical weights. Raises Unsupported."""
 
     def layer_work(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], settings: Settings, *, backward: bool
+        self,
+        layer: Layer,
+        x: Array,
+        parameters: Mapping[str, Array],
+        settings: Settings,
+        *,
+        backward: bool,
+        of_input: bool = True,
     ) -> Work:
         """One layer to be timed on x [N, ...], as it runs inside the network under these settings.
 
-        Forward, or with `backward` forward and vector-Jacobian product (x and parameters, cotangent of ones). Dropout
-        draws its mask. Raises Unsupported.
+        Forward, or with `backward` forward and vector-Jacobian product (cotangent of ones) by the parameters and, with
+        `of_input`, by x: a network's first learned layer has no use for that. Dropout draws its mask. Raises
+        Unsupported.
         """
 
     def probe(self, probe: Probe, settings: Settings) -> Work:

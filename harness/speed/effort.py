@@ -27,7 +27,7 @@ class Budget:
 
 BUDGETS: dict[Effort, Budget] = {
     "quick": Budget(
-        blocks=3, block_s=1.0, windows=2, tolerance=0.05, most_windows=4, window_s=0.1, untimed_below_s=1.0,
+        blocks=3, block_s=0.5, windows=2, tolerance=0.05, most_windows=2, window_s=0.1, untimed_below_s=1.0,
         probe_rounds=2, probe_s=0.1, layer_blocks=2, layer_s=0.1,
     ),
     "default": Budget(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,22 +40,33 @@ class LayerTimes:
     say: Callable[[str], None]
     _times: dict[int, Timed] = field(default_factory=dict)
 
-    @property
-    def passes(self) -> tuple[str, ...]:
-        """What is timed: a backward pass only together with its forward pass."""
-        return ("forward",) if self.setting.phase == "forward" else ("forward", "both")
+    @cached_property
+    def first(self) -> str:
+        """The first learned layer: no gradient goes beyond it."""
+        return next(row.layer.name for row in self.layers if row.parameters)
+
+    @cached_property
+    def layers(self) -> tuple[LayerFacts, ...]:
+        """The network's, in order."""
+        return facts(catalog.get(self.setting.network))
+
+    def passes(self, row: LayerFacts) -> tuple[str, ...]:
+        """What is timed: a backward pass only together with its forward pass, and only where training has one."""
+        names = [layer.layer.name for layer in self.layers]
+        before = names.index(row.layer.name) < names.index(self.first)
+        return ("forward",) if before or self.setting.phase == "forward" else ("forward", "both")
 
     def measure(self) -> None:
         """Layer by layer, so that few arrays live at a time. Raises Fallen where a worker ends."""
         self._times = {index: {} for index in range(len(self.seats))}
-        for row in facts(catalog.get(self.setting.network)):
+        for row in self.layers:
             self._layer(row)
         self.say(f"layers of {self.setting.told()}")
 
     def _layer(self, row: LayerFacts) -> None:
         plans: dict[tuple[int, str], tuple[int, int]] = {}
         for index, seat in enumerate(self.seats):
-            for name in self.passes:
+            for name in self.passes(row):
                 once = self._made(seat, row, name)
                 if once is not None:
                     plan = block_plan(once, self.budget.layer_s, self.setting.device)
@@ -82,6 +94,7 @@ class LayerTimes:
                     name=name,
                     layer=layer_to_json(row.layer),
                     backward=name == "both",
+                    of_input=row.layer.name != self.first,
                     network=opened["network"],
                     weights=opened["weights"],
                     batch_size=self.setting.batch_size,
@@ -121,14 +134,19 @@ class LayerTimes:
         return found
 
     def _parts(self, times: Timed) -> Any:
-        for row in facts(catalog.get(self.setting.network)):
+        for row in self.layers:
             name, forward = row.layer.name, times.get((row.layer.name, "forward"))
             size, precision = self.setting.batch_size, self.setting.precision
             if forward is not None:
                 yield name, "forward", forward, costs.forward(row, size, precision)
             both = times.get((name, "both"))
             if forward is not None and both is not None:
-                yield name, "backward", less(both, forward), costs.backward(row, size, precision)
+                yield (
+                    name,
+                    "backward",
+                    less(both, forward),
+                    costs.backward(row, size, precision, of_input=name != self.first),
+                )
 
 
 def less(both: Estimate, forward: Estimate) -> Estimate:

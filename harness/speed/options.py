@@ -15,7 +15,7 @@ RECIPES = ("paper", "scaled", "original-2012", "own")
 DEFAULT_TIMEOUT_S = 600.0
 
 PAPER_BATCH = 128  # paper, section 5
-QUICK_BATCH = 32
+QUICK_BATCH = 16
 
 Effort = Literal["quick", "default", "rigorous"]
 

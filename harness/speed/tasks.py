@@ -172,7 +172,9 @@ class SpeedRunner:
         parameters = {name.split("/")[1]: arrays[name] for name in row.parameters}
         shape = (task["batch_size"], *row.input_shape)
         x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        work = self._framework.layer_work(layer, x, parameters, settings, backward=task["backward"])
+        work = self._framework.layer_work(
+            layer, x, parameters, settings, backward=task["backward"], of_input=task["of_input"]
+        )
         self._works[task["name"]] = work
         return {"once": _warmed(work)}
 

@@ -53,10 +53,19 @@ class JaxFramework:
         return JaxImplementation(network, weights, numerics_of(settings), tuning_of(settings))
 
     def layer_work(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], settings: Settings, *, backward: bool
+        self,
+        layer: Layer,
+        x: Array,
+        parameters: Mapping[str, Array],
+        settings: Settings,
+        *,
+        backward: bool,
+        of_input: bool = True,
     ) -> JaxWork:
         """One layer to be timed. Raises Unsupported."""
-        return layer_work(layer, x, parameters, numerics_of(settings), tuning_of(settings), backward=backward)
+        return layer_work(
+            layer, x, parameters, numerics_of(settings), tuning_of(settings), backward=backward, of_input=of_input
+        )
 
     def probe(self, probe: Probe, settings: Settings) -> JaxWork:
         """What the device can do. Raises Unsupported."""

@@ -19,7 +19,7 @@ from impls.protocol import Array, Probe
 from impls.spec import Conv, Dropout, Layer, Padding
 from impls.with_jax.arrays import Numerics, activation_copy, parameter_in, program
 from impls.with_jax.loop import draw_masks
-from impls.with_jax.operators import Tensor, table_of
+from impls.with_jax.operators import OperatorTable, Tensor, apply_layer, table_of
 from impls.with_jax.single import forward_alone, forward_and_vjp
 from impls.with_jax.tuning import Tuning
 
@@ -47,7 +47,14 @@ class JaxWork:
 
 
 def layer_work(
-    layer: Layer, x: Array, parameters: Mapping[str, Array], numerics: Numerics, tuning: Tuning, *, backward: bool
+    layer: Layer,
+    x: Array,
+    parameters: Mapping[str, Array],
+    numerics: Numerics,
+    tuning: Tuning,
+    *,
+    backward: bool,
+    of_input: bool,
 ) -> JaxWork:
     """One layer on x [N, ...]: forward, or forward and vector-Jacobian product with a cotangent of ones."""
     table = table_of(tuning)
@@ -60,9 +67,22 @@ def layer_work(
     def work() -> object:
         if cotangent is None:
             return program(forward_alone, tuning.compiler, static=2)(layer, table, inputs, tensors, draw())
-        return program(forward_and_vjp, tuning.compiler, static=2)(layer, table, inputs, tensors, cotangent, draw())
+        both = forward_and_vjp if of_input else _forward_and_parameter_vjp
+        return program(both, tuning.compiler, static=2)(layer, table, inputs, tensors, cotangent, draw())
 
     return JaxWork(work, numerics)
+
+
+def _forward_and_parameter_vjp(
+    layer: Layer,
+    table: OperatorTable,
+    x: Tensor,
+    parameters: Mapping[str, Tensor],
+    dy: Tensor,
+    mask: Tensor | None,
+) -> Any:
+    y, pull_back = jax.vjp(lambda parameters: apply_layer(layer, x, parameters, mask, table), parameters)
+    return y, pull_back(dy)
 
 
 def _masks_of(layer: Layer, shape: tuple[int, ...], numerics: Numerics, tuning: Tuning) -> Callable[[], Tensor | None]:

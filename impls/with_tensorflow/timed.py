@@ -44,6 +44,7 @@ def layer_work(
     tuning: Tuning,
     *,
     backward: bool,
+    of_input: bool,
 ) -> TimedGraph:
     """One layer on x [N, ...]: forward, or with `backward` forward and vjp for a cotangent of ones."""
     images = activation_in(x, numerics)
@@ -54,7 +55,7 @@ def layer_work(
         return TimedGraph(forward, numerics, images, tensors, xla=table.xla)
     with tf.device(numerics.device):
         ones = tf.ones_like(forward(images, tensors))
-    return TimedGraph(functools.partial(_vjp, forward), numerics, images, tensors, ones, xla=table.xla)
+    return TimedGraph(functools.partial(_vjp, forward, of_input), numerics, images, tensors, ones, xla=table.xla)
 
 
 def _forward(layer: Layer, table: OperatorTable, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -64,12 +65,15 @@ def _forward(layer: Layer, table: OperatorTable, x: Tensor, parameters: Mapping[
     return apply_layer(layer, x, parameters, mask, table)
 
 
-def _vjp(forward: Callable[..., Tensor], x: Tensor, parameters: Mapping[str, Tensor], dy: Tensor) -> Any:
+def _vjp(
+    forward: Callable[..., Tensor], of_input: bool, x: Tensor, parameters: Mapping[str, Tensor], dy: Tensor
+) -> Any:
     """Output and gradients: an output that nobody asked for would not be computed."""
     with tf.GradientTape() as tape:
-        tape.watch((x, parameters))
+        wanted = (x, parameters) if of_input else parameters
+        tape.watch(wanted)
         y = forward(x, parameters)
-    return y, tape.gradient(y, (x, parameters), output_gradients=dy)
+    return y, tape.gradient(y, wanted, output_gradients=dy)
 
 
 def probe_work(probe: Probe, numerics: Numerics) -> TimedGraph:

@@ -63,10 +63,19 @@ class TorchFramework:
         return TorchImplementation(network, weights, numerics_of(settings), tuning_of(settings))
 
     def layer_work(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], settings: Settings, *, backward: bool
+        self,
+        layer: Layer,
+        x: Array,
+        parameters: Mapping[str, Array],
+        settings: Settings,
+        *,
+        backward: bool,
+        of_input: bool = True,
     ) -> Work:
         """One layer to be timed, as it runs inside the network. Raises Unsupported."""
-        return layer_work(layer, x, parameters, numerics_of(settings), tuning_of(settings), backward=backward)
+        return layer_work(
+            layer, x, parameters, numerics_of(settings), tuning_of(settings), backward=backward, of_input=of_input
+        )
 
     def probe(self, probe: Probe, settings: Settings) -> Work:
         """What the device can do in this precision, whatever the tuning. Raises Unsupported."""

@@ -36,17 +36,24 @@ class TorchWork:
 
 
 def layer_work(
-    layer: Layer, x: Array, parameters: Mapping[str, Array], numerics: Numerics, tuning: Tuning, *, backward: bool
+    layer: Layer,
+    x: Array,
+    parameters: Mapping[str, Array],
+    numerics: Numerics,
+    tuning: Tuning,
+    *,
+    backward: bool,
+    of_input: bool,
 ) -> TorchWork:
     """One layer on x [N, ...]: forward, or forward and vector-Jacobian product with a cotangent of ones."""
     table = table_of(tuning)
-    inputs = activation_in(x, numerics, table.memory_format).requires_grad_(backward)
+    inputs = activation_in(x, numerics, table.memory_format).requires_grad_(backward and of_input)
     tensors = {
         name: parameter_in(array, numerics.device, table.memory_format).requires_grad_(backward)
         for name, array in parameters.items()
     }
     mask = torch.empty_like(inputs, requires_grad=False) if isinstance(layer, Dropout) else None
-    wanted = [inputs, *tensors.values()]
+    wanted = [*([inputs] if of_input else []), *tensors.values()]
 
     def function(inputs: Tensor, tensors: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
         return apply_layer(layer, inputs, tensors, mask, table)

@@ -97,7 +97,7 @@ def test_a_dry_run_marks_emulated_devices_and_takes_all_splits_of_the_network() 
 
 def test_batch_size_is_the_papers_and_smaller_for_a_quick_look() -> None:
     assert "batch 128," in alexbench("speed", "--dry-run", "--frameworks", "torch").stdout
-    assert "batch 32," in alexbench("speed", "--dry-run", "--quick", "--frameworks", "torch").stdout
+    assert "batch 16," in alexbench("speed", "--dry-run", "--quick", "--frameworks", "torch").stdout
 
 
 def test_resume_takes_no_settings_and_needs_a_run(tmp_path: Path) -> None:

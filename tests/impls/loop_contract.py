@@ -147,8 +147,10 @@ def every_layer_and_probe_can_be_timed(framework: Framework, tuning: Tuning) -> 
     settings = Settings(tuning=tuning)
     for layer, shape in CASES:
         x, parameters, _ = case_inputs(layer, shape)
-        for backward in (False, True):
-            work = framework.layer_work(layer, x, parameters, settings, backward=backward)
+        for backward, of_input in ((False, True), (True, True), (True, False)):
+            if not (parameters or of_input):
+                continue  # nothing to differentiate by
+            work = framework.layer_work(layer, x, parameters, settings, backward=backward, of_input=of_input)
             work.step()
             work.step()
             work.wait()

@@ -137,7 +137,8 @@ def test_a_layer_is_timed_by_itself(tmp_path: Path, backward: bool) -> None:
     runner, ready = tasks.SpeedRunner(numpy_speed.RIGHT), prepared(tmp_path)
     for layer in MINIATURE.layers:
         opened = {name: ready.open[name] for name in ("network", "weights", "batch_size")}
-        task = {"name": "it", "layer": layer_to_json(layer), "backward": backward, **task_settings(Settings())}
+        task = {"name": "it", "layer": layer_to_json(layer), "backward": backward, "of_input": True}
+        task |= task_settings(Settings())
         assert runner.run({"do": "speed-layer", **opened, **task})["once"] > 0
         assert len(runner.run({"do": "speed-layer-block", "name": "it", "samples": 2, "steps": 1})["times"]) == 2
     runner.run({"do": "speed-forget"})

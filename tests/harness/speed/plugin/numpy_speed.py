@@ -131,7 +131,14 @@ class NumpyFramework:
         return NumpyImplementation(network, weights, self._fault)
 
     def layer_work(
-        self, layer: Layer, x: Array, parameters: Mapping[str, Array], settings: Settings, *, backward: bool
+        self,
+        layer: Layer,
+        x: Array,
+        parameters: Mapping[str, Array],
+        settings: Settings,
+        *,
+        backward: bool,
+        of_input: bool = True,
     ) -> NumpyWork:
         mask = np.ones_like(x) if isinstance(layer, Dropout) else None
         y = operators.forward(layer, x, parameters, mask)
@@ -139,7 +146,7 @@ class NumpyFramework:
         def program() -> None:
             operators.forward(layer, x, parameters, mask)
             if backward:
-                operators.vjp(layer, x, parameters, np.ones_like(y), mask)
+                operators.vjp(layer, x, parameters, np.ones_like(y), mask, need_dx=of_input)
 
         return NumpyWork(program)
 
