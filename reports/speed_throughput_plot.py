@@ -90,7 +90,7 @@ def draw_devices(rows: Sequence[Row], path: Path) -> None:
         panels.append((_bars_height(len(shown), len(_series(shown)) - 1), draw))
     said = "Images/s by split: median of the steady state, 95 % interval"
     if any(is_emulated(row) for row in kept):
-        said += ". Hatched: emulated devices, which share one machine's cores"
+        said += ". Hatched: emulated devices, which share one machine's cores: no speed-up is claimed"
     speed_frame.save(path, "One device and several", said, kept, panels, columns=1, width=7.4, margins=BARS)
 
 
@@ -233,6 +233,6 @@ def _beside_one(row: Row, rows: Sequence[Row]) -> str:
     if not is_split(row):
         return ""
     if is_emulated(row):
-        return "  emulated: no speed-up is claimed"
+        return "  emulated"
     one = [other for other in rows if _who(other) == _who(row) and not is_split(other)]
     return f"  {row['images_per_s'] / one[0]['images_per_s']:.2f}x one device" if one else ""
