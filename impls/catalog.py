@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from impls.spec import (
     LRN,
+    Change,
     Conv,
     Dense,
     Dropout,
@@ -73,12 +74,15 @@ def _paper_dense(units: int, number: int, source: str = "paper 3.5") -> tuple[La
     )
 
 
+PAPER_RECIPE = Recipe(colour_noise="paper", source="paper, sections 4.1 and 5")
+
 PAPER = Network(
     name="paper",
     summary="the 2012 paper's text; 224 padded right and bottom to give 55",
     source="paper, sections 3 to 5; padding: the 2012 source",
     height=224,
     width=224,
+    recipe=PAPER_RECIPE,
     layers=_stack(
         _conv1(padding=RIGHT_AND_BOTTOM, source="paper 3.5"),
         _relu(1, source="paper 3.1"),
@@ -103,6 +107,20 @@ PAPER = Network(
 
 _CFG = "layers-145.cfg"
 
+ORIGINAL_2012_RECIPE = Recipe(
+    decay_biases=False,
+    epochs=93,
+    drop_epochs=(23, 51, 78),
+    changes=(
+        Change(epoch=0, bias_factor=2.0),
+        Change(epoch=23, bias_factor=1.0),
+        Change(epoch=68, layer_factors=(("conv1", 0.1),), colour_noise="none"),
+        Change(epoch=72, layer_factors=(("conv1", 0.0),)),
+    ),
+    colour_noise="original-2012",
+    source="2012 source, layer-params files and its training log",
+)
+
 ORIGINAL_2012 = Network(
     name="original-2012",
     summary="the released 2012 code: LRN before pooling before ReLU in layer 1, LRN per tower, spatial norm in layer 2",
@@ -110,7 +128,7 @@ ORIGINAL_2012 = Network(
     height=224,
     width=224,
     preprocessing="mean-image-centre",
-    recipe=Recipe(decay_biases=False, epochs=93, drop_epochs=(23, 51, 78), source="2012 source, layer-params files"),
+    recipe=ORIGINAL_2012_RECIPE,
     layers=_stack(
         _conv1(padding=RIGHT_AND_BOTTOM, source=_CFG),
         LRN(name="norm1", size=5, alpha=2e-5, beta=0.75, k=2.0, groups=2, source=_CFG),
@@ -144,6 +162,7 @@ ONE_TOWER = Network(
     source="paper, section 3.2 and its footnote; layers/layers-145-half.cfg",
     height=224,
     width=224,
+    recipe=PAPER_RECIPE,
     layers=_stack(
         _conv1(kernels=48, padding=RIGHT_AND_BOTTOM, source="paper 3.2"),
         _relu(1),
@@ -201,12 +220,22 @@ def _caffe_layers(normalise_after_pooling: bool, bias: float) -> tuple[Layer, ..
     )
 
 
+# 450,000 steps of 256 are 90 epochs of ILSVRC 2012's 1,281,167 images, a drop every 100,000 steps every 20.
+CAFFE_RECIPE = Recipe(
+    batch_size=256,
+    decay_biases=False,
+    drop_epochs=(20, 40, 60, 80),
+    changes=(Change(epoch=0, bias_factor=2.0),),
+    source="Caffe, solver.prototxt (a fixed drop every 20 epochs), lr_mult and decay_mult of train_val.prototxt",
+)
+
 CAFFE = Network(
     name="caffe",
     summary="Caffe's AlexNet: 227 input, LRN with k = 1 and alpha on the mean, biases 0.1, inverted dropout",
     source="Caffe, models/bvlc_alexnet/train_val.prototxt",
     height=227,
     width=227,
+    recipe=CAFFE_RECIPE,
     layers=_caffe_layers(normalise_after_pooling=False, bias=0.1),
 )
 
@@ -216,6 +245,7 @@ CAFFENET = Network(
     source="Caffe, models/bvlc_reference_caffenet/train_val.prototxt",
     height=227,
     width=227,
+    recipe=CAFFE_RECIPE,
     layers=_caffe_layers(normalise_after_pooling=True, bias=1.0),
 )
 
@@ -247,6 +277,12 @@ TORCHVISION = Network(
     height=224,
     width=224,
     preprocessing="mean-and-std",
+    recipe=Recipe(
+        batch_size=256,
+        weight_decay=1e-4,
+        drop_epochs=(30, 60),
+        source="torchvision, references/classification (8 x 32 images); its crops also change their size",
+    ),
     layers=_stack(
         _torch_conv(1, 64, 11, padding=2, stride=4),
         _pool(1),
@@ -289,6 +325,8 @@ CIFAR_4LAYER = Network(
         weight_decay=0.004,
         epochs=130,
         drop_epochs=(120,),
+        crop="centre",
+        flip=False,
         source="2012 source, example-layers/layer-params-18pct.cfg",
     ),
     layers=_stack(
@@ -302,6 +340,10 @@ CIFAR_4LAYER = Network(
 )
 
 
+# What the notes 000 and 002 print ends before training.
+_NOTE_RECIPE = Recipe(crop="centre", flip=False, source="paper, section 5; the note prints no training")
+
+
 def _note_norm(number: int, alpha: float, k: float) -> LRN:
     """A torch.nn.LocalResponseNorm(size=5): its alpha multiplies the mean of five squares."""
     return LRN(name=f"norm{number}", size=5, alpha=alpha / 5, beta=0.75, k=k)
@@ -313,7 +355,8 @@ NOTE_000 = Network(
     source="note 000, its PyTorch listing",
     height=224,
     width=224,
-    preprocessing="none",
+    preprocessing="unit-scale",
+    recipe=_NOTE_RECIPE,
     layers=_stack(
         _torch_conv(1, 96, 11, padding=2, stride=4),
         _pool(1),
@@ -341,7 +384,16 @@ NOTE_001 = Network(
     width=224,
     channels=1,
     classes=10,
-    preprocessing="none",
+    preprocessing="unit-scale",
+    recipe=Recipe(
+        momentum=0.0,
+        weight_decay=0.0,
+        epochs=10,
+        drop_epochs=(10,),  # at the end, so never
+        crop="centre",
+        flip=False,
+        source="d2l.ai, section AlexNet: SGD at 0.01, 10 epochs, one rate throughout",
+    ),
     layers=_stack(
         _torch_conv(1, 96, 11, stride=4),
         _pool(1),
@@ -374,7 +426,8 @@ NOTE_002 = Network(
     source="note 002: widths and order of its listing, paddings of its table",
     height=227,
     width=227,
-    preprocessing="none",
+    preprocessing="unit-scale",
+    recipe=_NOTE_RECIPE,
     layers=_stack(
         _note_002_conv(1, 96, 11, stride=4),
         _pool(1),
@@ -408,7 +461,17 @@ NOTE_003 = Network(
     height=227,
     width=227,
     classes=2,
-    preprocessing="none",
+    preprocessing="unit-scale",
+    recipe=Recipe(
+        batch_size=32,
+        learning_rate=0.001,
+        weight_decay=0.0,
+        epochs=10,
+        drop_epochs=(10,),  # at the end, so never
+        crop="centre",
+        flip=False,
+        source="note 003: batch 32, rate 0.001, 10 epochs; SGD with momentum in the place of its Adam",
+    ),
     layers=_stack(
         _torch_conv(1, 96, 11, stride=4),
         _pool(1),
@@ -454,6 +517,16 @@ NOTE_004 = Network(
     classes=10,
     preprocessing="per-image-standard",
     large=True,
+    recipe=Recipe(
+        batch_size=32,
+        momentum=0.0,
+        weight_decay=0.0,
+        epochs=50,
+        drop_epochs=(50,),  # at the end, so never
+        crop="centre",
+        flip=False,
+        source="note 004: Keras' 'sgd', 50 epochs; cross-entropy in the place of its mean squared error of labels",
+    ),
     layers=_stack(
         _keras_conv(1, 96, 11, stride=4),
         _pool(1, stride=1),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from impls.spec import LRN, Conv, Dense, Dropout, Layer, MaxPool, Network, Padding, SpatialNorm
 
@@ -125,6 +126,19 @@ def _facts(network: Network) -> Iterator[LayerFacts]:
 def parameter_shapes(network: Network) -> dict[str, Shape]:
     """Canonical tensor name -> shape, in the order of the layers."""
     return {name: shape for row in facts(network) for name, shape in row.parameters.items()}
+
+
+class _Shaped(Protocol):
+    @property
+    def shape(self) -> Shape: ...
+
+
+def require_tensors(network: Network, arrays: Mapping[str, _Shaped], kind: str = "weights") -> None:
+    """Raises ValueError for the first of the network's tensors that is missing among the arrays or misshapen."""
+    for name, shape in parameter_shapes(network).items():
+        if name not in arrays or arrays[name].shape != shape:
+            found = arrays[name].shape if name in arrays else "missing"
+            raise ValueError(f"{kind} for {network.name!r}: tensor {name!r} is {found}, expected {shape}")
 
 
 def parameter_count(network: Network) -> int:

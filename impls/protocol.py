@@ -73,6 +73,15 @@ class UpdateRule:
     momentum: float = 0.9
     weight_decay: float = 0.0005
     decay_biases: bool = True
+    factors: tuple[tuple[str, float], ...] = ()  # canonical tensor name -> its own learning rate, in learning rates
+
+    def rate(self, tensor: str) -> float:
+        """The learning rate of one tensor."""
+        return self.learning_rate * dict(self.factors).get(tensor, 1.0)
+
+    def decay(self, tensor: str) -> float:
+        """The weight decay of one tensor."""
+        return 0.0 if tensor.endswith("/bias") and not self.decay_biases else self.weight_decay
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,26 @@ class Loop(Work, Protocol):
         """
 
 
+class TrainingLoop(Loop, Protocol):
+    """The loop of the phase train-step, with what training needs beside timing.
+
+    On one machine's CPU the same calls leave the same bits, also where the run broke off in between: weights given to
+    `build` and a velocity given to `start_from` are all that a later step depends on.
+    """
+
+    def loss(self) -> float:
+        """The last step's loss, with the weights before its update. Waits for that step."""
+
+    def set_rule(self, rule: UpdateRule) -> None:
+        """Take the steps that follow by another rule; nothing is compiled anew."""
+
+    def start_from(self, velocity: Mapping[str, Array]) -> None:
+        """Put this velocity (canonical names and layouts) in the place of zeros. Before the first step."""
+
+    def logits(self, images: Array) -> Array:
+        """Test-time logits [N, classes] of images [N, H, W, C] by the present weights; training is not disturbed."""
+
+
 class Operators(Protocol):
     """Single layers, as the framework computes them inside a network."""
 
@@ -170,7 +199,10 @@ class Implementation(Protocol):
         """The present weights, canonical names and layouts, float32."""
 
     def loop(self, phase: Phase, rule: UpdateRule) -> Loop:
-        """A phase to be timed. It takes over the implementation: nothing else is asked of it afterwards."""
+        """A phase to be timed. It takes over the implementation: nothing else is asked of it afterwards.
+
+        The loop of train-step is a TrainingLoop where the implementation can serve `alexbench train`.
+        """
 
 
 class Framework(Protocol):

@@ -42,12 +42,20 @@ def stream(kind: Kind, seed: int, name: str, count: int, chunk: int = CHUNK) -> 
     if chunk < 2 or chunk % 2:
         raise ValueError(f"chunk = {chunk} must be even and positive: each 64-bit word gives two values")
     transform = _normal if kind == "normal" else _uniform
-    generator = np.random.Philox(key=_key(seed, name))
+    generator = source(seed, name)
     for start in range(0, count, chunk):
-        wanted = min(chunk, count - start)
-        # Little-endian on every machine, so that the two halves of a word come in the same order.
-        words = generator.random_raw((wanted + 1) // 2).astype("<u8", copy=False).view("<u4")
-        yield transform(words[:wanted])
+        yield transform(words(generator, min(chunk, count - start)))
+
+
+def source(seed: int, name: str) -> np.random.Philox:
+    """The stream (seed, name) from its start, to be read with `words` or with its own `random_raw`."""
+    return np.random.Philox(key=_key(seed, name))
+
+
+def words(generator: np.random.Philox, count: int) -> NDArray[np.uint32]:
+    """The next `count` 32-bit words [count]; of an odd count the last 64-bit word's second half is lost."""
+    # Little-endian on every machine, so that the two halves of a word come in the same order.
+    return generator.random_raw((count + 1) // 2).astype("<u8", copy=False).view("<u4")[:count]
 
 
 def _key(seed: int, name: str) -> int:

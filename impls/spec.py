@@ -130,7 +130,29 @@ class Dropout(_Named):
 
 Layer = Conv | Dense | ReLU | Tanh | LRN | SpatialNorm | MaxPool | Dropout
 
-Preprocessing = Literal["mean-image", "mean-image-centre", "mean-colour", "mean-and-std", "per-image-standard", "none"]
+# What happens to a crop of whole numbers 0..255 before the first layer:
+#   mean-image          minus the mean training image, cut where the crop was cut (paper, section 2; Caffe)
+#   mean-image-centre   minus the centre of the mean image wherever the crop was cut (2012 source)
+#   mean-colour         minus the training images' mean colour
+#   mean-and-std        over 255, minus ImageNet's mean, over its standard deviation, by channel (torchvision)
+#   per-image-standard  minus the crop's mean, over its standard deviation (tf.image.per_image_standardization)
+#   unit-scale          over 255: torchvision.transforms.ToTensor
+#   none                nothing
+Preprocessing = Literal[
+    "mean-image", "mean-image-centre", "mean-colour", "mean-and-std", "per-image-standard", "unit-scale", "none"
+]
+Crop = Literal["random", "centre"]
+ColourNoise = Literal["none", "paper", "original-2012"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a recipe does otherwise from an epoch on, counted from 0; None leaves a thing as it was."""
+
+    epoch: int
+    bias_factor: float | None = None  # learning rate of biases, in learning rates
+    layer_factors: tuple[tuple[str, float], ...] | None = None  # of these layers' tensors; 0 freezes a layer
+    colour_noise: ColourNoise | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +172,13 @@ class Recipe:
     decay_biases: bool = True
     epochs: int = 90
     drop_factor: float = 0.1  # the learning rate is multiplied by this at each drop
-    drop_epochs: tuple[int, ...] = ()  # empty: dropped when the validation error stops improving, three times
+    drop_epochs: tuple[int, ...] = ()  # empty: dropped when the validation error stops improving
+    drops: int = 3  # of a rate without drop_epochs; where it would drop once more, training ends
+    patience: int = 4  # epochs without a lower validation error before such a drop; the paper gives no number
+    changes: tuple[Change, ...] = ()
+    crop: Crop = "random"  # of the size of the network's input out of the larger image; centre: always the same
+    flip: bool = True  # left to right, half of the images
+    colour_noise: ColourNoise = "none"
     source: str = "paper, section 5"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from impls.spec import (
     LRN,
+    Change,
     Conv,
     Dense,
     Dropout,
@@ -58,7 +59,19 @@ def network_from_json(value: JsonObject) -> Network:
     """The network `network_to_json` wrote."""
     fields = dict(value)
     fields["layers"] = tuple(layer_from_json(layer) for layer in fields["layers"])
-    recipe = dict(fields["recipe"])
-    recipe["drop_epochs"] = tuple(recipe["drop_epochs"])
-    fields["recipe"] = Recipe(**recipe)
+    fields["recipe"] = recipe_from_json(fields["recipe"])
     return Network(**fields)
+
+
+def recipe_from_json(value: JsonObject) -> Recipe:
+    """The recipe that `dataclasses.asdict` and JSON made lists and objects of. Raises KeyError, TypeError."""
+    fields = dict(value)
+    fields["drop_epochs"] = tuple(fields.get("drop_epochs", ()))
+    fields["changes"] = tuple(_change(change) for change in fields.get("changes", ()))
+    return Recipe(**fields)
+
+
+def _change(value: JsonObject) -> Change:
+    factors = value.get("layer_factors")
+    pairs = None if factors is None else tuple((str(name), float(factor)) for name, factor in factors)
+    return Change(**{**value, "layer_factors": pairs})

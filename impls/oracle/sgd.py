@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -50,13 +51,16 @@ def train(
         if on_step is not None:
             on_step(number, step)
         for name, gradient in step.gradients.items():
-            decay = 0.0 if name.endswith("/bias") and not rule.decay_biases else rule.weight_decay
-            update(present[name], velocity[name], gradient, rule, decay)
+            own = replace(rule, learning_rate=rule.rate(name), factors=())
+            update(present[name], velocity[name], gradient, own, rule.decay(name))
     return TrainResult(losses, present, velocity)
 
 
 def update(weight: Array, velocity: Array, gradient: Tensor, rule: UpdateRule, weight_decay: float) -> None:
-    """One update in place, in the weight's dtype, block by block: a dense gradient never exists whole."""
+    """One update in place, in the weight's dtype, block by block: a dense gradient never exists whole.
+
+    By the rule's learning rate as it is: a tensor with a factor of its own gets a rule of its own.
+    """
     for rows, block in blocks(gradient, CACHED):
         moving = velocity[rows]
         moving *= rule.momentum

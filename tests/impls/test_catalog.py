@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from impls import catalog, derive
-from impls.spec import LRN, Conv, Dropout, DropoutScaling, MaxPool, SpatialNorm
+from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, MaxPool, Network, SpatialNorm
+from impls.spec_json import network_from_json, network_to_json
 
 PARAMETERS = {
     "paper": 60_965_224,
@@ -81,3 +84,26 @@ def test_an_unknown_network_gets_the_nearest_name() -> None:
 def test_a_name_like_no_other_gets_the_list_only() -> None:
     with pytest.raises(catalog.UnknownNetwork, match=r"unknown network 'zzz': the catalog has paper, original-2012"):
         catalog.get("zzz")
+
+
+def test_the_2012_recipe_follows_the_authors_log() -> None:
+    recipe = catalog.ORIGINAL_2012.recipe
+    assert (recipe.epochs, recipe.drop_epochs, recipe.decay_biases) == (93, (23, 51, 78), False)
+    assert [(change.epoch, change.bias_factor) for change in recipe.changes[:2]] == [(0, 2.0), (23, 1.0)]
+    assert [change.layer_factors for change in recipe.changes[2:]] == [(("conv1", 0.1),), (("conv1", 0.0),)]
+    assert recipe.changes[2].colour_noise == "none" and recipe.colour_noise == "original-2012"
+
+
+@pytest.mark.parametrize("network", catalog.NETWORKS.values(), ids=lambda network: network.name)
+def test_what_a_recipe_changes_is_there_to_be_changed(network: Network) -> None:
+    recipe = network.recipe
+    learned = {layer.name for layer in network.layers if isinstance(layer, Conv | Dense)}
+    assert {name for change in recipe.changes for name, _ in change.layer_factors or ()} <= learned
+    assert all(0 <= change.epoch < recipe.epochs for change in recipe.changes)
+    assert list(recipe.drop_epochs) == sorted(recipe.drop_epochs)
+    assert recipe.source
+
+
+@pytest.mark.parametrize("network", catalog.NETWORKS.values(), ids=lambda network: network.name)
+def test_a_network_survives_json_with_its_recipe(network: Network) -> None:
+    assert network_from_json(json.loads(json.dumps(network_to_json(network)))) == network

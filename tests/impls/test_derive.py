@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +94,13 @@ def conv(**changes: object) -> Conv:
 def test_layers_that_do_not_fit_are_named_with_both_numbers(layers: tuple[Layer, ...], message: str) -> None:
     with pytest.raises(derive.InvalidNetwork, match=message):
         derive.facts(network(*layers))
+
+
+def test_tensors_that_do_not_fit_are_named_with_what_they_are() -> None:
+    made = network(Dense(name="d", units=10))
+    fitting = {name: np.zeros(shape, np.float32) for name, shape in derive.parameter_shapes(made).items()}
+    derive.require_tensors(made, fitting | {"other/bias": np.zeros(3, np.float32)})
+    with pytest.raises(ValueError, match=r"weights for 'small': tensor 'd/bias' is missing, expected \(10,\)"):
+        derive.require_tensors(made, {"d/weight": fitting["d/weight"]})
+    with pytest.raises(ValueError, match=r"velocity for 'small': tensor 'd/bias' is \(9,\), expected \(10,\)"):
+        derive.require_tensors(made, fitting | {"d/bias": np.zeros(9, np.float32)}, "velocity")

@@ -73,6 +73,23 @@ def test_training_equals_a_plain_loop(
         assert np.allclose(result.velocity[name], v[name], rtol=1e-12, atol=1e-14)
 
 
+def test_a_tensor_with_a_factor_has_a_rate_of_its_own(
+    network: Network, weights: Weights, steps: list[tuple[Batch, UpdateRule]]
+) -> None:
+    """Doubled and frozen; the weight decay goes with the tensor's own rate."""
+    batch, _ = steps[0]
+    rule = UpdateRule(0.05, 0.9, 0.5, factors=(("d/bias", 2.0), ("conv1/weight", 0.0)))
+    plain = train(network, weights, [(batch, UpdateRule(0.05, 0.9, 0.5))])
+    result = train(network, weights, [(batch, rule)])
+    for name, velocity in plain.velocity.items():
+        assert velocity.any(), name
+        factor = {"d/bias": 2.0, "conv1/weight": 0.0}.get(name, 1.0)
+        assert np.allclose(result.velocity[name], factor * velocity, rtol=1e-13, atol=0), name
+    assert np.array_equal(result.weights["conv1/weight"], weights["conv1/weight"])
+    thawed = train(network, weights, [(batch, rule), (batch, UpdateRule(0.05, 0.9, 0.5))])
+    assert not np.array_equal(thawed.weights["conv1/weight"], weights["conv1/weight"])
+
+
 def test_float32_training_stays_float32_and_near_the_reference(
     network: Network, weights: Weights, steps: list[tuple[Batch, UpdateRule]]
 ) -> None:
