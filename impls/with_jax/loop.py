@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-from impls.derive import facts
-from impls.protocol import Arrays, Batch, Phase, UpdateRule
+from impls.derive import facts, parameter_shapes, require_tensors
+from impls.protocol import Array, Arrays, Batch, Phase, UpdateRule
 from impls.spec import Dropout, Network
-from impls.with_jax.arrays import Numerics, activation_copy, labels_in, parameter_copy, program
+from impls.with_jax.arrays import (
+    Numerics,
+    activation_copy,
+    activation_in,
+    labels_in,
+    parameter_copy,
+    parameter_in,
+    program,
+)
 from impls.with_jax.network import Tensors, logits_at_test, loss_and_gradients
 from impls.with_jax.sgd import rates_of, training_step, zero_velocity
 from impls.with_jax.tuning import Tuning
@@ -24,7 +33,7 @@ Wanted = tuple[tuple[str, float, tuple[int, ...]], ...]  # a dropout layer's nam
 
 
 class JaxLoop:
-    """`impls.protocol.Loop` for JAX on one device. Masks are drawn apart from the step, which only reads them."""
+    """`impls.protocol.TrainingLoop` for JAX on one device. Masks are drawn apart from the step."""
 
     def __init__(
         self,
@@ -36,17 +45,19 @@ class JaxLoop:
         phase: Phase,
         rule: UpdateRule,
     ) -> None:
+        self._network = network
         self._graph = graph
         self._tensors = tensors
         self._numerics = numerics
         self._phase = phase
         self._dropouts = [row for row in facts(network) if isinstance(row.layer, Dropout)]
-        self._rates = jax.device_put(rates_of(rule), numerics.device)
+        self._rates = jax.device_put(rates_of(rule, tensors), numerics.device)
         self._velocity = zero_velocity(tensors, numerics.device) if phase == "train-step" else {}
         self._key = jax.device_put(jax.random.key(0, impl=tuning.generator), numerics.device)
         self._wanted: Wanted = ()  # masks to be drawn anew before every step
         donated = (1, 2) if phase == "train-step" else ()
         self._program = program(PROGRAMS[phase], tuning.compiler, donated=donated)
+        self._logits_of = program(logits_at_test, tuning.compiler)
         self._compiled: Any = None
         self._left: tuple[Any, ...] = ()  # by the last step
 
@@ -94,8 +105,27 @@ class JaxLoop:
         found: Arrays = {"loss": parameter_copy(self._left[0]).reshape(1)}
         kinds = ("weights", "velocity") if self._phase == "train-step" else ("gradient",)
         for kind, tensors in zip(kinds, self._left[1:], strict=True):
-            found |= {f"{kind}/{name}": parameter_copy(tensor) for name, tensor in tensors.items()}
+            found |= {f"{kind}/{name}": parameter_copy(tensors[name]) for name in parameter_shapes(self._network)}
         return found
+
+    def loss(self) -> float:
+        """The last step's loss, with the weights before its update."""
+        return float(self._left[0])
+
+    def set_rule(self, rule: UpdateRule) -> None:
+        """Take the steps that follow by another rule: an array of other values for the same program."""
+        self._rates = jax.device_put(rates_of(rule, self._tensors), self._numerics.device)
+
+    def start_from(self, velocity: Mapping[str, Array]) -> None:
+        """Put this velocity in the place of zeros. Raises ValueError for a missing or misshapen tensor."""
+        require_tensors(self._network, velocity, "velocity")
+        self._velocity = {name: parameter_in(velocity[name], self._numerics.device) for name in self._velocity}
+
+    def logits(self, images: Array) -> Array:
+        """Test-time logits [N, classes] of images [N, H, W, C] by the present weights."""
+        self._numerics.enforce()
+        given = activation_in(images, self._numerics)
+        return parameter_copy(self._logits_of(self._graph, self._tensors, given))
 
     def _arguments(self) -> tuple[Any, ...]:
         """What the phase's program takes after the graph."""

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jax
 from flax import nnx
 
-from impls.derive import parameter_shapes
+from impls.derive import parameter_shapes, require_tensors
 from impls.protocol import Array
 from impls.spec import Conv, Dense, Dropout, Layer, Network
 from impls.with_jax.arrays import Numerics, parameter_in
@@ -27,10 +27,8 @@ class FlaxNetwork(nnx.Module):
         self.layers = network.layers
         self.table = table
         self.tensors = nnx.Dict()
-        for name, shape in parameter_shapes(network).items():
-            if name not in weights or weights[name].shape != shape:
-                found = weights[name].shape if name in weights else "missing"
-                raise ValueError(f"weights for {network.name!r}: tensor {name!r} is {found}, expected {shape}")
+        require_tensors(network, weights)
+        for name in parameter_shapes(network):
             self.tensors[name] = nnx.Param(parameter_in(weights[name], numerics.device))
 
     def __call__(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -14,10 +14,12 @@ from impls.with_jax.network import Tensors, loss_and_gradients
 from impls.with_jax.operators import Tensor
 
 
-def rates_of(rule: UpdateRule) -> Array:
-    """[4]: learning rate, momentum, decay of weights and of biases. An array: static numbers would be compiled in."""
-    bias_decay = rule.weight_decay if rule.decay_biases else 0.0
-    return np.array((rule.learning_rate, rule.momentum, rule.weight_decay, bias_decay), np.float32)
+def rates_of(rule: UpdateRule, names: Iterable[str]) -> Array:
+    """[tensors, 3]: learning rate, momentum and decay of each. An array: static numbers would be compiled in.
+
+    By the tensors' sorted names, the order that a program finds them in.
+    """
+    return np.array([(rule.rate(name), rule.momentum, rule.decay(name)) for name in sorted(names)], np.float32)
 
 
 def zero_velocity(tensors: Tensors, device: jax.Device) -> Tensors:
@@ -41,15 +43,14 @@ def training_step(
 
 
 def update(tensors: Tensors, velocity: Tensors, gradients: Tensors, rates: Tensor) -> tuple[Tensors, Tensors]:
-    """v <- momentum v - rate (gradient + decay w); w <- w + v. Optax keeps the rate outside v.
+    """v <- momentum v - rate (gradient + decay w); w <- w + v, `rates` those of `rates_of`. Optax: rate outside v.
 
     References:
         paper, section 5
     """
-    learning_rate, momentum, weight_decay, bias_decay = rates
     moved, kept = {}, {}
-    for name, tensor in tensors.items():
-        decay = bias_decay if name.endswith("/bias") else weight_decay
+    for name, (learning_rate, momentum, decay) in zip(sorted(tensors), rates, strict=True):
+        tensor = tensors[name]
         kept[name] = momentum * velocity[name] - learning_rate * (gradients[name] + decay * tensor)
         moved[name] = tensor + kept[name]
     return moved, kept

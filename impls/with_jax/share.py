@@ -31,8 +31,7 @@ class Share:
 
     def __init__(self, network: SplitNetwork, weights: Given) -> None:
         self.network = network
-        specs = network.tensor_specs
-        self.tensors: Tensors = {name: network.engine.put(weights[name], spec) for name, spec in specs.items()}
+        self.tensors: Tensors = self.tensors_in(weights)
         self._velocity: Tensors = {}
         self._loop: ShareLoop | None = None
 
@@ -55,10 +54,15 @@ class Share:
         assert self._loop is not None, command
         return self._loop.perform(command, arrays)
 
+    def tensors_in(self, arrays: Given) -> Tensors:
+        """Weights or velocity on the devices, copied."""
+        specs, put = self.network.tensor_specs, self.network.engine.put
+        return {name: put(arrays[name], spec) for name, spec in specs.items()}
+
     def batch_in(self, arrays: Given) -> tuple[Tensor, Tensor, Tensors]:
         """Images, labels and masks on the devices, copied."""
         labels = self.network.engine.put(arrays["labels"], self.network.label_spec)
-        return self._images_in(arrays), labels, self._masks_in(arrays)
+        return self.images_in(arrays), labels, self._masks_in(arrays)
 
     def fetched(self, name: str, array: Tensor) -> Arrays:
         """One whole array on the host; a number becomes [1]."""
@@ -68,7 +72,8 @@ class Share:
         """Canonical tensors, whole and in order."""
         return {prefix + name: self.network.engine.fetch(tensors[name]) for name in self.network.shapes}
 
-    def _images_in(self, arrays: Given) -> Tensor:
+    def images_in(self, arrays: Given) -> Tensor:
+        """Images on the devices, copied."""
         return self.network.engine.put_activation(arrays["images"], self.network.image_spec)
 
     def _masks_in(self, arrays: Given) -> Tensors:
@@ -76,7 +81,7 @@ class Share:
         return {name: put(arrays[f"mask/{name}"], spec) for name, spec in specs.items() if f"mask/{name}" in arrays}
 
     def _activations(self, arrays: Given, *, masked: bool) -> Arrays:
-        given = (self.tensors, self._images_in(arrays))
+        given = (self.tensors, self.images_in(arrays))
         if masked:
             outputs = self.network.outputs_in_training(*given, self._masks_in(arrays))
         else:
@@ -87,7 +92,7 @@ class Share:
     def _train(self, arrays: Given, rule: UpdateRule, *, fresh: bool) -> Arrays:
         if fresh:
             self._velocity = zero_velocity(self.tensors)
-        state = self.tensors, self._velocity, self.network.engine.put(rates_of(rule), Spec())
+        state = self.tensors, self._velocity, self.network.engine.put(rates_of(rule, self.tensors), Spec())
         loss, self.tensors, self._velocity = self.network.training_step(*state, *self.batch_in(arrays))
         return self.fetched("loss", loss)
 
@@ -103,7 +108,7 @@ class ShareLoop:
     def __init__(self, share: Share, phase: Phase, rule: UpdateRule) -> None:
         self._share = share
         self._phase = phase
-        self._rates = share.network.engine.put(rates_of(rule), Spec())
+        self._set_rule(rule)
         self._velocity = zero_velocity(share.tensors) if phase == "train-step" else {}
         self._program = getattr(share.network, PROGRAMS[phase])
         self._drawers: dict[int, Any] = {}  # by batch size
@@ -112,7 +117,7 @@ class ShareLoop:
         self._left: tuple[Any, ...] = ()  # by the last step
 
     def perform(self, command: Command, arrays: Given) -> Arrays:
-        """load, compile, step, wait or result."""
+        """load, compile, step, wait, result, and what training needs beside them."""
         match command["do"]:
             case "load":
                 self._load(arrays, draws=command["draws"])
@@ -124,9 +129,25 @@ class ShareLoop:
                 jax.block_until_ready((self._left, self._masks))
             case "result":
                 return self._result()
+            case "loss":
+                return self._share.fetched("loss", self._left[0])
+            case "set_rule":
+                self._set_rule(UpdateRule(**command["rule"]))
+            case "start_from":
+                self._velocity = self._share.tensors_in(arrays)
+            case "logits":
+                return self._logits(arrays)
             case unknown:
                 raise ValueError(f"no command {unknown!r}")
         return {}
+
+    def _set_rule(self, rule: UpdateRule) -> None:
+        self._rates = self._share.network.engine.put(rates_of(rule, self._share.tensors), Spec())
+
+    def _logits(self, arrays: Given) -> Arrays:
+        self._settle()
+        given = self._share.tensors, self._share.images_in(arrays)
+        return self._share.fetched("logits", self._share.network.logits_at_test(*given))
 
     def _load(self, arrays: Given, *, draws: bool) -> None:
         self._images, self._labels, self._masks = self._share.batch_in(arrays)
@@ -137,9 +158,12 @@ class ShareLoop:
                 self._drawers[count] = self._share.network.mask_drawer(count)
             self._drawer = self._drawers[count]
 
-    def _step(self) -> None:
+    def _settle(self) -> None:
         if self._share.network.engine.emulated:
             jax.block_until_ready(self._left)  # devices that share their threads can wait for each other for ever
+
+    def _step(self) -> None:
+        self._settle()
         left = self._program(*self._arguments())
         self._left = left if isinstance(left, tuple) else (left,)
         if self._phase == "train-step":

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from impls.derive import parameter_shapes, require_tensors
 from impls.protocol import Array, Arrays, Batch, Phase, Settings, Unsupported, UpdateRule
 from impls.spec import Network
 from impls.spec_json import network_from_json, network_to_json
 from impls.split import Lies
 from impls.with_jax.processes import DeviceLost, Link, join, leave, processes
 from impls.with_jax.share import Command, Given, Share
-from impls.with_jax.split_network import SplitNetwork, split_network
+from impls.with_jax.split_network import split_network
 
 
 class SplitImplementation:
@@ -37,7 +38,8 @@ class SplitImplementation:
         self._number = next(self._numbers)
         made = split_network(network, settings)
         self.plan = made.plan
-        arrays = _checked(made, network, weights)
+        self._network = network
+        arrays = self.tensors_of(weights, "weights")
         described = {"network": network_to_json(network), "settings": asdict(settings)}
         with self._told({"do": "build", "number": self._number, **described}, arrays):
             self._share = Share(made, arrays)
@@ -46,7 +48,7 @@ class SplitImplementation:
 
     def activations(self, images: Array, masks: Mapping[str, Array] | None = None) -> Arrays:
         """Every layer's output by layer name, put together from the devices' shares."""
-        return self.run("activations", self._images(images) | self._masks(masks), masked=masks is not None)
+        return self.run("activations", self.images_of(images) | self._masks(masks), masked=masks is not None)
 
     def gradients(self, batch: Batch) -> tuple[float, Arrays]:
         """Mean cross-entropy of a training-mode pass, and its gradient by canonical tensor name."""
@@ -75,10 +77,15 @@ class SplitImplementation:
         with self._told(command, given):
             return self._share.perform(command, given)
 
+    def tensors_of(self, arrays: Mapping[str, Array], kind: str) -> Given:
+        """The network's own tensors, in its order, float32. Raises ValueError for a missing or misshapen one."""
+        require_tensors(self._network, arrays, kind)
+        return {name: np.asarray(arrays[name], np.float32) for name in parameter_shapes(self._network)}
+
     def arrays_of(self, batch: Batch, *, drawn: bool = False) -> Given:
         """A batch under the names of commands; without masks where they will be drawn. Raises ValueError."""
         labels = np.asarray(batch.labels, np.int32)
-        return self._images(batch.images) | {"labels": labels} | self._masks(None if drawn else batch.masks)
+        return self.images_of(batch.images) | {"labels": labels} | self._masks(None if drawn else batch.masks)
 
     @contextlib.contextmanager
     def _told(self, command: Command, arrays: Given) -> Iterator[None]:
@@ -90,7 +97,8 @@ class SplitImplementation:
             self._link.tell(command, arrays)
             yield
 
-    def _images(self, images: Array) -> Given:
+    def images_of(self, images: Array) -> Given:
+        """Images under the name of commands. Raises ValueError where the devices cannot share them."""
         lies = {stage.before for stage in self.plan.stages}
         if Lies.BATCH in lies and len(images) % self.plan.devices:
             raise ValueError(f"a batch of {len(images)} images cannot be shared equally by {self.plan.devices} devices")
@@ -106,7 +114,7 @@ class SplitImplementation:
 
 
 class SplitLoop:
-    """`impls.protocol.Loop` for JAX on several devices, in the leading process."""
+    """`impls.protocol.TrainingLoop` for JAX on several devices, in the leading process."""
 
     def __init__(self, implementation: SplitImplementation) -> None:
         self._implementation = implementation
@@ -131,6 +139,22 @@ class SplitLoop:
     def result(self) -> Arrays:
         """What the last step left, canonical and on the host."""
         return self._implementation.run("result")
+
+    def loss(self) -> float:
+        """The last step's loss, with the weights before its update."""
+        return float(self._implementation.run("loss")["loss"][0])
+
+    def set_rule(self, rule: UpdateRule) -> None:
+        """Take the steps that follow by another rule: an array of other values for the same program."""
+        self._implementation.run("set_rule", rule=asdict(rule))
+
+    def start_from(self, velocity: Mapping[str, Array]) -> None:
+        """Put this velocity in the place of zeros. Raises ValueError for a missing or misshapen tensor."""
+        self._implementation.run("start_from", self._implementation.tensors_of(velocity, "velocity"))
+
+    def logits(self, images: Array) -> Array:
+        """Test-time logits [N, classes] of images [N, H, W, C] by the present weights. Raises ValueError."""
+        return self._implementation.run("logits", self._implementation.images_of(images))["logits"]
 
 
 def follow() -> None:
@@ -182,15 +206,6 @@ def _obey(link: Link) -> None:
             case _:
                 shares[command["number"]].perform(command, arrays)
     os._exit(0)  # the leading process is gone, and cannot be met to take leave
-
-
-def _checked(made: SplitNetwork, network: Network, weights: Mapping[str, Array]) -> Given:
-    """The network's own tensors, in its order, float32."""
-    for name, shape in made.shapes.items():
-        if name not in weights or weights[name].shape != shape:
-            found = weights[name].shape if name in weights else "missing"
-            raise ValueError(f"weights for {network.name!r}: tensor {name!r} is {found}, expected {shape}")
-    return {name: np.asarray(weights[name], np.float32) for name in made.shapes}
 
 
 if __name__ == "__main__":

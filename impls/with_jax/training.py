@@ -35,7 +35,8 @@ class JaxImplementation:
         self._tuning = tuning
         self._graph, state = nnx.split(FlaxNetwork(network, weights, numerics, table_of(tuning)))
         by_name = nnx.to_pure_dict(state)["tensors"]
-        self._tensors: Tensors = {name: by_name[name] for name in parameter_shapes(network)}
+        self._names = tuple(parameter_shapes(network))  # in order: what a program returns is sorted
+        self._tensors: Tensors = {name: by_name[name] for name in self._names}
 
     def activations(self, images: Array, masks: Mapping[str, Array] | None = None) -> Arrays:
         """Every layer's output by layer name, canonical layouts."""
@@ -48,21 +49,21 @@ class JaxImplementation:
         """Mean cross-entropy of a training-mode pass, and its gradient by canonical tensor name."""
         self._numerics.enforce()
         loss, gradients = self._program(loss_and_gradients)(self._graph, self._tensors, *self._batch_in(batch))
-        return float(loss), {name: parameter_out(gradients[name]) for name in self._tensors}
+        return float(loss), {name: parameter_out(gradients[name]) for name in self._names}
 
     def train(self, steps: Sequence[tuple[Batch, UpdateRule]]) -> Iterator[float]:
         """Run SGD steps from zero velocity. A step is complete, weights included, when its loss is yielded."""
         velocity = zero_velocity(self._tensors, self._numerics.device)
         for batch, rule in steps:
             self._numerics.enforce()
-            state, rates = (self._tensors, velocity), rates_of(rule)
+            state, rates = (self._tensors, velocity), rates_of(rule, self._tensors)
             step = self._program(training_step, donated=(1, 2))
             loss, self._tensors, velocity = step(self._graph, *state, rates, *self._batch_in(batch))
             yield float(loss)
 
     def weights(self) -> Arrays:
         """A copy of the present weights, canonical names and layouts, float32."""
-        return {name: parameter_copy(tensor) for name, tensor in self._tensors.items()}
+        return {name: parameter_copy(self._tensors[name]) for name in self._names}
 
     def loop(self, phase: Phase, rule: UpdateRule) -> JaxLoop:
         """A phase to be timed; it uses up the implementation's tensors."""

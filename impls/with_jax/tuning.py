@@ -45,6 +45,8 @@ KEEP_FREED_MEMORY = (
     ("MALLOC_TRIM_THRESHOLD_", str(1 << 36)),
 )
 
+# On one machine's CPU the same calls leave the same bits in every process, in both tunings and with nothing given up
+# (inputs are copied to where XLA's own memory begins). Another number of threads may leave other bits.
 STOCK = Tuning()
 
 CHOICES: dict[tuple[str, DeviceKind], Tuning] = {

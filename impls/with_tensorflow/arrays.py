@@ -71,6 +71,11 @@ def activation_in(array: Array, numerics: Numerics) -> tf.Tensor:
         return tf.cast(tf.convert_to_tensor(np.asarray(array, dtype=np.float32)), numerics.dtype)
 
 
+def activation_copy(array: Array, numerics: Numerics) -> tf.Tensor:
+    """The same over memory of its own, which the caller cannot write to: TensorFlow would share aligned memory."""
+    return activation_in(np.array(array, dtype=np.float32), numerics)
+
+
 def activation_out(tensor: tf.Tensor) -> Array:
     """The tensor in float32, read-only, without a copy on the CPU (its `numpy()` would make one)."""
     return np.asarray(memoryview(tf.cast(tensor, tf.float32)))

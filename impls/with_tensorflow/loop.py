@@ -6,19 +6,20 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from impls.derive import facts
+from impls.derive import facts, require_tensors
 from impls.protocol import Array, Arrays, Batch, Phase, UpdateRule
 from impls.spec import Dropout
-from impls.with_tensorflow.arrays import Numerics, activation_in, activation_out
+from impls.with_tensorflow.arrays import Numerics, activation_copy, activation_in, activation_out, parameter_in
 from impls.with_tensorflow.network import TensorFlowNetwork
 from impls.with_tensorflow.operators import Tensor
 from impls.with_tensorflow.sgd import loss_and_gradients, rates_of, train_step, zero_velocity
 
 
 class TensorFlowLoop:
-    """`impls.protocol.Loop` for TensorFlow on one device.
+    """`impls.protocol.TrainingLoop` for TensorFlow on one device.
 
     A graph is one call: on the CPU `step` returns when it is done, on a GPU when its kernels are queued, so that the
     next `load` copies while they run. Masks are drawn by a graph of their own: the step is the same with given ones.
@@ -29,12 +30,15 @@ class TensorFlowLoop:
         self._numerics = numerics
         self._phase = phase
         with tf.device(numerics.device):
-            self._rates = rates_of(rule)
+            self._rates = rates_of(rule, module.tensors)
         self._velocity = zero_velocity(module, numerics.device) if phase == "train-step" else []
-        self._program = tf.function(
-            functools.partial(FUNCTIONS[phase], module, numerics.device),
-            autograph=False,
-            jit_compile=module.table.xla or None,
+        self._program, self._logits_of = (
+            tf.function(
+                functools.partial(function, module, numerics.device),
+                autograph=False,
+                jit_compile=module.table.xla or None,
+            )
+            for function in (FUNCTIONS[phase], _logits)
         )
         self._draw = tf.function(functools.partial(_masks, module, numerics), autograph=False)
         self._images: Tensor
@@ -44,10 +48,10 @@ class TensorFlowLoop:
 
     def load(self, batch: Batch) -> None:
         """Put a batch on the device, to be used by every step until the next one is loaded."""
-        self._images = activation_in(batch.images, self._numerics)
+        self._images = activation_copy(batch.images, self._numerics)
         with tf.device(self._numerics.device):
-            self._labels = tf.convert_to_tensor(batch.labels, dtype=tf.int64)
-        given = {name: activation_in(mask, self._numerics) for name, mask in batch.masks.items()}
+            self._labels = tf.convert_to_tensor(np.array(batch.labels), dtype=tf.int64)
+        given = {name: activation_copy(mask, self._numerics) for name, mask in batch.masks.items()}
         self._masks = given or None
 
     def compile(self) -> None:
@@ -80,6 +84,26 @@ class TensorFlowLoop:
             | _named("velocity", velocity)
             | _named("weights", self._module.tensors)
         )
+
+    def loss(self) -> float:
+        """The last step's loss, with the weights before its update."""
+        return float(self._left)
+
+    def set_rule(self, rule: UpdateRule) -> None:
+        """Take the steps that follow by another rule: a tensor of other values for the same trace."""
+        with tf.device(self._numerics.device):
+            self._rates = rates_of(rule, self._module.tensors)
+
+    def start_from(self, velocity: Mapping[str, Array]) -> None:
+        """Put this velocity in the place of zeros. Raises ValueError for a missing or misshapen tensor."""
+        require_tensors(self._module.network, velocity, "velocity")
+        for name, variable in zip(self._module.tensors, self._velocity, strict=True):
+            variable.assign(parameter_in(velocity[name], self._numerics.device))
+
+    def logits(self, images: Array) -> Array:
+        """Test-time logits [N, classes] of images [N, H, W, C] by the present weights."""
+        self._numerics.enforce()
+        return _copy(self._logits_of(activation_in(images, self._numerics)))
 
     def _arguments(self) -> tuple[Any, ...]:
         if self._phase == "forward":

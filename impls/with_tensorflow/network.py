@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
-from impls.derive import parameter_shapes
+from impls.derive import parameter_shapes, require_tensors
 from impls.protocol import Array
 from impls.spec import Conv, Dense, Dropout, Layer, Network
 from impls.with_tensorflow.arrays import Numerics, parameter_in
@@ -25,10 +25,8 @@ class TensorFlowNetwork(tf.Module):
         self.layers = network.layers
         self.table = table
         self.tensors: dict[str, tf.Variable] = {}
-        for name, shape in parameter_shapes(network).items():
-            if name not in weights or weights[name].shape != shape:
-                found = weights[name].shape if name in weights else "missing"
-                raise ValueError(f"weights for {network.name!r}: tensor {name!r} is {found}, expected {shape}")
+        require_tensors(network, weights)
+        for name in parameter_shapes(network):
             with tf.device(numerics.device):
                 self.tensors[name] = tf.Variable(parameter_in(weights[name], numerics.device), name=name)
 

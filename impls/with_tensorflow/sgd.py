@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -44,10 +44,9 @@ def zero_velocity(module: TensorFlowNetwork, device: str) -> list[tf.Variable]:
         return [tf.Variable(tf.zeros_like(tensor)) for tensor in module.tensors.values()]
 
 
-def rates_of(rule: UpdateRule) -> Tensor:
-    """[4]: learning rate, momentum, decay of weights and of biases. A tensor: each Python number is a new trace."""
-    bias_decay = rule.weight_decay if rule.decay_biases else 0.0
-    return tf.constant((rule.learning_rate, rule.momentum, rule.weight_decay, bias_decay), tf.float32)
+def rates_of(rule: UpdateRule, names: Iterable[str]) -> Tensor:
+    """[tensors, 3]: learning rate, momentum and decay of each. A tensor: each Python number is a new trace."""
+    return tf.constant([(rule.rate(name), rule.momentum, rule.decay(name)) for name in names], tf.float32)
 
 
 def update(
@@ -62,10 +61,9 @@ def update(
     References:
         paper, section 5
     """
-    learning_rate, momentum, weight_decay, bias_decay = tf.unstack(rates)
     move = {"operator": _by_operator, "compiled": _by_one_loop}[form]
-    for (name, tensor), v, gradient in zip(tensors.items(), velocity, gradients, strict=True):
-        move(tensor, v, gradient, learning_rate, momentum, bias_decay if name.endswith("/bias") else weight_decay)
+    for tensor, v, gradient, own in zip(tensors.values(), velocity, gradients, tf.unstack(rates), strict=True):
+        move(tensor, v, gradient, *tf.unstack(own))
 
 
 def _by_operator(

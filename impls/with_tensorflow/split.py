@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from impls.derive import require_tensors
 from impls.protocol import Array, Arrays, Batch, Phase, Settings, UpdateRule
 from impls.spec import Network
 from impls.split import Lies, plan
-from impls.with_tensorflow.arrays import activation_in, activation_out
+from impls.with_tensorflow.arrays import activation_copy, activation_out, parameter_in
 from impls.with_tensorflow.engine import devices_of
 from impls.with_tensorflow.operators import Tensor
 from impls.with_tensorflow.sgd import rates_of
@@ -64,7 +65,8 @@ class SplitImplementation:
         velocity = _zero_velocity(self._net)
         for batch, rule in steps:
             _enforce(self._net)
-            loss = float(self._step(*_batch_in(self._net, batch), velocity, rates_of(rule)))
+            rates = rates_of(rule, self._net.shares[0].tensors)
+            loss = float(self._step(*_batch_in(self._net, batch), velocity, rates))
             self._net.devices.wait()
             yield loss
 
@@ -78,14 +80,16 @@ class SplitImplementation:
 
 
 class SplitLoop:
-    """`impls.protocol.Loop` over several devices. Masks are drawn by a graph of their own, as on one device."""
+    """`impls.protocol.TrainingLoop` over several devices. Masks are drawn by a graph of their own, as on one device."""
 
     def __init__(self, net: SplitNetwork, phase: Phase, rule: UpdateRule) -> None:
         self._net = net
         self._phase = phase
-        self._rates = rates_of(rule)
+        self._rates = rates_of(rule, net.shares[0].tensors)
         self._velocity = _zero_velocity(net) if phase == "train-step" else []
-        self._program = tf.function(functools.partial(PROGRAMS[phase], net), autograph=False)
+        self._program, self._logits_of = (
+            tf.function(functools.partial(function, net), autograph=False) for function in (PROGRAMS[phase], logits)
+        )
         self._draw = tf.function(functools.partial(draw_masks, net), autograph=False)
         self._batch_size = 0
         self._images: list[Tensor]
@@ -130,6 +134,29 @@ class SplitLoop:
             | _prefixed("weights", _canonical(net, weights))
         )
 
+    def loss(self) -> float:
+        """The last step's loss, with the weights before its update."""
+        return float(self._left)
+
+    def set_rule(self, rule: UpdateRule) -> None:
+        """Take the steps that follow by another rule: a tensor of other values for the same trace."""
+        self._rates = rates_of(rule, self._net.shares[0].tensors)
+
+    def start_from(self, velocity: Mapping[str, Array]) -> None:
+        """Put this velocity in the place of zeros. Raises ValueError for a missing or misshapen tensor."""
+        net = self._net
+        require_tensors(net.network, velocity, "velocity")
+        for index, (share, variables) in enumerate(zip(net.shares, self._velocity, strict=True)):
+            for name, variable in zip(share.tensors, variables, strict=True):
+                own = velocity[name][..., net.plan.share(name, velocity[name].shape, index)]
+                variable.assign(parameter_in(own, share.numerics.device))
+
+    def logits(self, images: Array) -> Array:
+        """Test-time logits [N, classes] of images [N, H, W, C] by the present weights. Raises ValueError."""
+        _enforce(self._net)
+        found = self._logits_of(_images_in(self._net, images))
+        return _whole(self._net, found, self._net.plan.stages[-1].after)
+
     def _arguments(self) -> tuple[Any, ...]:
         if self._phase == "forward":
             return (self._images,)
@@ -160,7 +187,7 @@ def _batch_in(
     for index, share in enumerate(net.shares):
         with tf.device(share.numerics.device):
             part = _part(batch.labels, lies, index, net.plan.devices)
-            labels.append(tf.identity(tf.convert_to_tensor(part, dtype=tf.int64)))
+            labels.append(tf.identity(tf.convert_to_tensor(np.array(part), dtype=tf.int64)))
     return _images_in(net, batch.images), labels, [] if draws else _masks_in(net, batch.masks)
 
 
@@ -172,7 +199,7 @@ def _images_in(net: SplitNetwork, images: Array) -> list[Tensor]:
             f" equally, give a multiple of {net.plan.devices}"
         )
     return [
-        activation_in(_part(images, lies, index, net.plan.devices), share.numerics)
+        activation_copy(_part(images, lies, index, net.plan.devices), share.numerics)
         for index, share in enumerate(net.shares)
     ]
 
@@ -185,7 +212,7 @@ def _masks_in(net: SplitNetwork, masks: Mapping[str, Array]) -> list[dict[str, T
             raise ValueError(f"no mask for dropout layer {name!r}; masks given: {', '.join(masks) or 'none'}")
         for index, share in enumerate(net.shares):
             part = _part(masks[name], stage.before, index, net.plan.devices)
-            found[index][name] = activation_in(part, share.numerics)
+            found[index][name] = activation_copy(part, share.numerics)
     return found
 
 

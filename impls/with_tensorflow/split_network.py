@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
-from impls.derive import parameter_shapes
+from impls.derive import parameter_shapes, require_tensors
 from impls.protocol import Array, Settings
 from impls.spec import Dropout, Network
 from impls.split import Lies, Plan, Stage
@@ -56,10 +56,8 @@ def _own_tensors(
     network: Network, weights: Mapping[str, Array], made: Plan, numerics: Numerics, index: int
 ) -> dict[str, tf.Variable]:
     tensors = {}
+    require_tensors(network, weights)
     for name, shape in parameter_shapes(network).items():
-        if name not in weights or weights[name].shape != shape:
-            found = weights[name].shape if name in weights else "missing"
-            raise ValueError(f"weights for {network.name!r}: tensor {name!r} is {found}, expected {shape}")
         own = weights[name][..., made.share(name, shape, index)]
         with tf.device(numerics.device):
             tensors[name] = tf.Variable(parameter_in(own, numerics.device), name=name)

@@ -52,7 +52,7 @@ class TensorFlowImplementation:
         velocity = zero_velocity(self._module, self._numerics.device)
         for batch, rule in steps:
             self._numerics.enforce()
-            yield float(self._step(*self._batch_in(batch), velocity, rates_of(rule)))
+            yield float(self._step(*self._batch_in(batch), velocity, rates_of(rule, self._module.tensors)))
 
     def weights(self) -> Arrays:
         """A copy of the present weights, canonical names and layouts, float32."""

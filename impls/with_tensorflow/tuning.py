@@ -37,6 +37,9 @@ class Tuning:
 # glibc gives every large block back to the system when it is freed, and the next step pays its page faults again.
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}
 
+# On one machine's CPU the same calls leave the same bits in every process, in both tunings, without
+# tf.config.experimental.enable_op_determinism. Another number of threads may leave other bits, and so may the split
+# hybrid: its last bit has been seen to differ.
 STOCK = Tuning()
 
 CHOICES: dict[tuple[str, DeviceKind], Tuning] = {

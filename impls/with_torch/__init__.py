@@ -9,7 +9,7 @@ The three `with_*` packages hold the same files with the same definitions in the
     network.py    the module built from a `Network`
     sgd.py        the update in the paper's form
     training.py   activations, loss, gradients and training
-    loop.py       a phase of the network, to be timed
+    loop.py       a phase of the network, to be timed or to be trained by
     compilation.py  torch.compile, where the machine can
     timed.py      single layers and probes, to be timed
     engine.py     several devices and what they exchange

@@ -78,7 +78,18 @@ def _wrap(array: Array) -> torch.Tensor:
 
 def activation_in(array: Array, numerics: Numerics, memory_format: torch.memory_format) -> torch.Tensor:
     """[N, H, W, C] to a tensor of shape [N, C, H, W] in this memory format, or [N, features] as it is."""
-    tensor = _wrap(array).to(numerics.device, numerics.dtype)
+    return _to_maps(_wrap(array).to(numerics.device, numerics.dtype), memory_format)
+
+
+def activation_copy(array: Array, numerics: Numerics, memory_format: torch.memory_format) -> torch.Tensor:
+    """The same over memory of its own, which the caller cannot write to.
+
+    It begins where PyTorch has tensors begin, in whole cache lines: MKL adds in an order that depends on that.
+    """
+    return _to_maps(_wrap(array).to(numerics.device, numerics.dtype, copy=True), memory_format)
+
+
+def _to_maps(tensor: torch.Tensor, memory_format: torch.memory_format) -> torch.Tensor:
     if tensor.ndim != 4:
         return tensor
     return tensor.permute(0, 3, 1, 2).contiguous(memory_format=memory_format)

@@ -11,6 +11,8 @@ import torch
 
 from impls.with_torch.tuning import Tuning
 
+MOST_VARIANTS = 256  # of one function, for networks and batch sizes; after 8 PyTorch would compile no more
+
 
 def compiled(function: Callable[..., Any], tuning: Tuning, device: torch.device) -> Callable[..., Any]:
     """The function, compiled on its first call; as it is where the tuning or the machine has it so."""
@@ -20,6 +22,7 @@ def compiled(function: Callable[..., Any], tuning: Tuning, device: torch.device)
     if missing:
         warnings.warn(f"not compiled, {missing} is missing: the tuned step will be slower", stacklevel=2)
         return function
+    torch._dynamo.config.recompile_limit = MOST_VARIANTS
     torch._dynamo.config.suppress_errors = True  # what is missing beside (Python's headers) is told, and runs eagerly
     return torch.compile(function, dynamic=False, options=dict(tuning.compiler_options))
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
 import torch
 
-from impls.derive import facts
+from impls.derive import facts, require_tensors
 from impls.protocol import Array, Arrays, Batch, Phase, UpdateRule
 from impls.spec import Dropout
-from impls.with_torch.arrays import Numerics, activation_in, activation_out, parameter_out
+from impls.with_torch.arrays import Numerics, activation_copy, activation_out, parameter_in, parameter_out
 from impls.with_torch.compilation import compiled
 from impls.with_torch.network import TorchNetwork
 from impls.with_torch.operators import Tensor, cross_entropy
-from impls.with_torch.sgd import update
+from impls.with_torch.sgd import rates_of, update, update_by_rates
 from impls.with_torch.tuning import Tuning
 
 Tensors: TypeAlias = dict[str, Tensor]
 
 
 class TorchLoop:
-    """`impls.protocol.Loop` for PyTorch on one device. Masks are drawn apart from the step, which only reads them."""
+    """`impls.protocol.TrainingLoop` for PyTorch on one device. Masks are drawn apart from the step."""
 
     def __init__(
         self, module: TorchNetwork, numerics: Numerics, tuning: Tuning, phase: Phase, rule: UpdateRule
@@ -40,7 +40,8 @@ class TorchLoop:
             self._velocity = {name: torch.zeros_like(tensor) for name, tensor in self._present.items()}
         self._logits_of = compiled(module.forward, tuning, numerics.device)
         self._loss_of = compiled(self._loss, tuning, numerics.device)
-        self._update = compiled(update, tuning, numerics.device)
+        self._update = compiled(update_by_rates, tuning, numerics.device)
+        self._rates = rates_of(rule, self._present).to(numerics.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._images: Tensor | None = None
         self._drawn: list[tuple[Dropout, Tensor]] = []  # masks to be drawn anew before every step
@@ -80,7 +81,7 @@ class TorchLoop:
             _, gradients = self._loss_and_gradients()
             if self._phase == "train-step":
                 present, velocity = ({k: v.clone() for k, v in x.items()} for x in (self._present, self._velocity))
-                self._update(present, velocity, gradients, self._rule)
+                self._move(present, velocity, gradients)
         self.wait()
         if self._tuning.cuda_graphs:
             self._capture()
@@ -114,14 +115,41 @@ class TorchLoop:
             for name, tensor in found.items()
         }
 
+    def loss(self) -> float:
+        """The last step's loss, with the weights before its update."""
+        return self._last["loss"].item()
+
+    def set_rule(self, rule: UpdateRule) -> None:
+        """Take the steps that follow by another rule; what is compiled or captured reads its numbers from a tensor."""
+        self._rule = rule
+        self._rates.copy_(rates_of(rule, self._present))
+
+    def start_from(self, velocity: Mapping[str, Array]) -> None:
+        """Put this velocity in the place of zeros. Raises ValueError for a missing or misshapen tensor."""
+        require_tensors(self._module.network, velocity, "velocity")
+        for name, tensor in self._velocity.items():
+            tensor.copy_(parameter_in(velocity[name], tensor.device, self._module.table.memory_format))
+
+    def logits(self, images: Array) -> Array:
+        """Test-time logits [N, classes] of images [N, H, W, C] by the present weights."""
+        self._numerics.enforce()
+        with torch.no_grad():
+            return activation_out(self._logits_of(self._activation_in(images)))
+
     def _compute(self) -> Tensors:
         if self._phase == "forward":
             return {"logits": self._compute_logits()}
         loss, gradients = self._loss_and_gradients()
         if self._phase == "forward-backward":
             return {"loss": loss} | {f"gradient/{name}": gradient for name, gradient in gradients.items()}
-        self._update(self._present, self._velocity, gradients, self._rule)
+        self._move(self._present, self._velocity, gradients)
         return {"loss": loss}
+
+    def _move(self, tensors: Tensors, velocity: Tensors, gradients: Tensors) -> None:
+        if self._tuning.compiled:
+            self._update(tensors, velocity, gradients, self._rates)
+        else:
+            update(tensors, velocity, gradients, self._rule)
 
     def _compute_logits(self) -> Tensor:
         with torch.no_grad():
@@ -173,7 +201,7 @@ class TorchLoop:
         return found
 
     def _activation_in(self, array: Array) -> Tensor:
-        return activation_in(array, self._numerics, self._module.table.memory_format)
+        return activation_copy(array, self._numerics, self._module.table.memory_format)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from impls.derive import parameter_shapes
+from impls.derive import parameter_shapes, require_tensors
 from impls.protocol import Array
 from impls.spec import Conv, Dense, Dropout, Layer, Network
 from impls.with_torch.arrays import Numerics, parameter_in
@@ -24,10 +24,8 @@ class TorchNetwork(nn.Module):
         self.network = network
         self.table = table
         self.tensors = nn.ParameterDict()
-        for name, shape in parameter_shapes(network).items():
-            if name not in weights or weights[name].shape != shape:
-                found = weights[name].shape if name in weights else "missing"
-                raise ValueError(f"weights for {network.name!r}: tensor {name!r} is {found}, expected {shape}")
+        require_tensors(network, weights)
+        for name in parameter_shapes(network):
             self.tensors[name] = nn.Parameter(parameter_in(weights[name], numerics.device, table.memory_format))
 
     def forward(self, images: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:

@@ -14,12 +14,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import torch
 
-from impls.derive import parameter_shapes
+from impls.derive import parameter_shapes, require_tensors
 from impls.protocol import Array, Arrays, Batch, Phase, Settings, UpdateRule
 from impls.spec import Dropout, Network
 from impls.spec_json import network_from_json, network_to_json
 from impls.split import Lies, Plan, plan
-from impls.with_torch.arrays import activation_out, numerics_of, parameter_out
+from impls.with_torch.arrays import activation_out, numerics_of, parameter_in, parameter_out
 from impls.with_torch.engine import Command, Dealt, Engine
 from impls.with_torch.operators import Tensor
 from impls.with_torch.sgd import update
@@ -116,7 +116,7 @@ class ShareLoop:
         self._last: Tensors = {}
 
     def perform(self, command: Command, arrays: Arrays) -> Arrays:
-        """load, step, wait or result."""
+        """load, step, wait, result, and what training needs beside them."""
         match command["do"]:
             case "load":
                 self._load(arrays, command["draws"])
@@ -126,6 +126,15 @@ class ShareLoop:
                 self._wait()
             case "result":
                 return self._result()
+            case "loss":
+                return whole_loss(self._network, self._last["loss"])
+            case "set_rule":
+                self._rule = UpdateRule(**command["rule"])
+            case "start_from":
+                self._start_from(arrays)
+            case "logits":
+                with torch.no_grad():
+                    return self._whole_logits(self._network.logits(self._network.activation_in(arrays["images"]), None))
             case unknown:
                 raise ValueError(f"no command {unknown!r}")
         return {}
@@ -160,12 +169,20 @@ class ShareLoop:
     def _result(self) -> Arrays:
         network, last = self._network, dict(self._last)
         if self._phase == "forward":
-            axis = None if network.plan.gather_logits else AXES[network.plan.stages[-1].after]
-            return {"logits": network.engine.collect(activation_out(last["logits"]), axis)}
+            return self._whole_logits(last["logits"])
         loss = whole_loss(network, last.pop("loss"))
         if self._phase == "forward-backward":
             return loss | whole(network, "gradient/", last)
         return loss | whole(network, "weights/", network.tensors) | whole(network, "velocity/", self._velocity)
+
+    def _start_from(self, velocity: Arrays) -> None:
+        for name, tensor in self._velocity.items():
+            tensor.copy_(parameter_in(velocity[name], tensor.device, self._network.table.memory_format))
+
+    def _whole_logits(self, own: Tensor) -> Arrays:
+        network = self._network
+        axis = None if network.plan.gather_logits else AXES[network.plan.stages[-1].after]
+        return {"logits": network.engine.collect(activation_out(own), axis)}
 
 
 class SplitImplementation:
@@ -179,12 +196,10 @@ class SplitImplementation:
         """Deals out the weights. Raises Unsupported, and ValueError for a missing or misshapen tensor."""
         numerics_of(replace(settings, device=engine.device(settings)))
         self.plan = made
+        self._network = network
         self._engine = engine
         self._number = next(self._numbers)
-        dealt = {
-            name: Dealt(array, -1 if made.tensor_is_sharded(name) else None)
-            for name, array in _checked(network, weights).items()
-        }
+        dealt = self.dealt_tensors(weights, "weights")
         command = {"do": "build", "number": self._number, "network": network_to_json(network)}
         with engine.guarded():
             own = engine.send({**command, "settings": asdict(settings)}, dealt)
@@ -193,7 +208,7 @@ class SplitImplementation:
 
     def activations(self, images: Array, masks: Mapping[str, Array] | None = None) -> Arrays:
         """Every layer's output by layer name, put together from the devices' shares."""
-        return self.run("activations", self._dealt_images(images) | self._dealt_masks(masks))
+        return self.run("activations", self.dealt_images(images) | self._dealt_masks(masks))
 
     def gradients(self, batch: Batch) -> tuple[float, Arrays]:
         """Mean cross-entropy of a training-mode pass, and its gradient by canonical tensor name."""
@@ -222,13 +237,20 @@ class SplitImplementation:
         with self._engine.guarded():
             return self._share.perform(command, self._engine.send(command, arrays or {}))
 
+    def dealt_tensors(self, arrays: Mapping[str, Array], kind: str) -> dict[str, Dealt]:
+        """Weights or velocity for the devices. Raises ValueError for a missing or misshapen tensor."""
+        require_tensors(self._network, arrays, kind)
+        own = {name: np.asarray(arrays[name], np.float32) for name in parameter_shapes(self._network)}
+        return {name: Dealt(array, -1 if self.plan.tensor_is_sharded(name) else None) for name, array in own.items()}
+
     def dealt(self, batch: Batch, *, drawn: bool = False) -> dict[str, Dealt]:
         """A batch for the devices; without masks where they will be drawn. Raises ValueError."""
         lies = Lies.WHOLE if self.plan.gather_logits else self.plan.stages[-1].after
         labels = Dealt(np.asarray(batch.labels, np.int64), AXES[lies])
-        return self._dealt_images(batch.images) | {"labels": labels} | self._dealt_masks(None if drawn else batch.masks)
+        return self.dealt_images(batch.images) | {"labels": labels} | self._dealt_masks(None if drawn else batch.masks)
 
-    def _dealt_images(self, images: Array) -> dict[str, Dealt]:
+    def dealt_images(self, images: Array) -> dict[str, Dealt]:
+        """Images for the devices. Raises ValueError where they cannot share them."""
         lies = self.plan.stages[0].before
         if lies is Lies.BATCH and len(images) % self.plan.devices:
             raise ValueError(f"a batch of {len(images)} images cannot be shared equally by {self.plan.devices} devices")
@@ -248,7 +270,7 @@ class SplitImplementation:
 
 
 class SplitLoop:
-    """`impls.protocol.Loop` for PyTorch on several devices, in the leading process."""
+    """`impls.protocol.TrainingLoop` for PyTorch on several devices, in the leading process."""
 
     def __init__(self, implementation: SplitImplementation) -> None:
         self._implementation = implementation
@@ -273,6 +295,22 @@ class SplitLoop:
     def result(self) -> Arrays:
         """What the last step left, canonical and on the host."""
         return self._implementation.run("result")
+
+    def loss(self) -> float:
+        """The last step's loss, with the weights before its update."""
+        return float(self._implementation.run("loss")["loss"][0])
+
+    def set_rule(self, rule: UpdateRule) -> None:
+        """Take the steps that follow by another rule."""
+        self._implementation.run("set_rule", rule=asdict(rule))
+
+    def start_from(self, velocity: Mapping[str, Array]) -> None:
+        """Put this velocity in the place of zeros. Raises ValueError for a missing or misshapen tensor."""
+        self._implementation.run("start_from", self._implementation.dealt_tensors(velocity, "velocity"))
+
+    def logits(self, images: Array) -> Array:
+        """Test-time logits [N, classes] of images [N, H, W, C] by the present weights. Raises ValueError."""
+        return self._implementation.run("logits", self._implementation.dealt_images(images))["logits"]
 
 
 def follow(engine: Engine) -> None:
@@ -301,12 +339,3 @@ def _serve(engine: Engine) -> None:
                 shares[command["number"]] = Share(SplitNetwork(engine, made, settings, arrays))
             case _:
                 shares[command["number"]].perform(command, arrays)
-
-
-def _checked(network: Network, weights: Mapping[str, Array]) -> Arrays:
-    """The network's own tensors, in its order, float32."""
-    for name, shape in parameter_shapes(network).items():
-        if name not in weights or weights[name].shape != shape:
-            found = weights[name].shape if name in weights else "missing"
-            raise ValueError(f"weights for {network.name!r}: tensor {name!r} is {found}, expected {shape}")
-    return {name: np.asarray(weights[name], np.float32) for name in parameter_shapes(network)}

@@ -30,6 +30,9 @@ KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 <<
 # Gains: PyTorch 2.13.0, float32, 2 cores AMD EPYC (Zen 4). The cores were shared while most were measured, so that
 # they are ratios of alternating or adjacent runs, to about a tenth. A whole training step of the paper's network at
 # batch 32: 2.04 times stock (1875 -> 918 ms; four alternating rounds, each tuning in its own process and environment).
+# On one machine's CPU the same calls leave the same bits in every process, in both tunings and with nothing given up:
+# static shares of the work for each thread, and inputs copied to where PyTorch's own memory begins. Another number of
+# threads may leave other bits.
 STOCK = Tuning()
 TUNED: dict[str, Tuning] = {
     "cpu": Tuning(

@@ -17,6 +17,7 @@ from contract_inputs import CASES, ODD, aligned, case_inputs, draw, odd_batch, o
 from loop_contract import LOOP_CHECKS
 from numpy.typing import NDArray
 from plain_formulas import cross_entropy, forward
+from training_contract import TRAINING_CHECKS
 
 from impls import registry
 from impls.protocol import TUNINGS, Arrays, Framework, PrecisionName, Settings, Tuning, Unsupported, UpdateRule
@@ -224,6 +225,7 @@ CHECKS: tuple[Check, ...] = (
     what_is_missing_is_unsupported,
     it_describes_itself,
     *LOOP_CHECKS,
+    *TRAINING_CHECKS,
 )
 
 

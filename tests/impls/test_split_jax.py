@@ -25,6 +25,7 @@ import psutil
 import pytest
 from contract_inputs import draw, draw_mask, wide
 from numpy.typing import NDArray
+from resumption import split_training_is_one_devices
 from test_split_plan import TOWERS
 
 from impls import registry
@@ -189,6 +190,16 @@ def looped(model: Implementation, phase: Phase, given: Batch) -> Arrays:
     return loop.result()
 
 
+def training_breaks_off_and_goes_on(build: Build, settings: Settings) -> None:
+    split_training_is_one_devices(
+        lambda given: framework().build(TOWERS, given, settings),
+        TOWERS,
+        weights(),
+        STEPS,
+        by_batch=settings.split != "model",
+    )
+
+
 def masks_not_given_are_drawn_anew(build: Build, settings: Settings) -> None:
     """At each step, and on each device its own: a row of fc2's gradient is zero where every image dropped the unit."""
     count, rate = settings.devices, 0.3
@@ -280,17 +291,22 @@ SAME: tuple[Check, ...] = (
     training_keeps_step_with_one_device,
     loops_are_the_same_computation,
 )
+STOCK: tuple[Check, ...] = (*SAME, training_breaks_off_and_goes_on)
 MORE: tuple[Check, ...] = (
     given_and_drawn_masks_share_one_program,
     reduced_precision_stays_near,
     what_cannot_be_is_said_in_one_line,
     inputs_and_weights_are_copies,
 )
-ON_FOUR: tuple[Check, ...] = (gradients_are_the_whole_batchs, masks_not_given_are_drawn_anew)
+ON_FOUR: tuple[Check, ...] = (
+    gradients_are_the_whole_batchs,
+    masks_not_given_are_drawn_anew,
+    training_breaks_off_and_goes_on,
+)
 CHECKS: tuple[tuple[Settings, Check], ...] = tuple(
     (settings, check)
     for settings in CASES
-    for check in (ON_FOUR if settings.devices == 4 else SAME if settings.tuning == "stock" else SAME + MORE)
+    for check in (ON_FOUR if settings.devices == 4 else STOCK if settings.tuning == "stock" else SAME + MORE)
 )
 
 

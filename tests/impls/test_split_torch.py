@@ -25,6 +25,7 @@ import psutil
 import pytest
 from contract_inputs import draw, draw_mask, wide
 from numpy.typing import NDArray
+from resumption import split_training_is_one_devices
 from test_split_plan import TOWERS
 
 from impls import registry
@@ -167,6 +168,13 @@ def looped(model: Implementation, phase: Any, batches: list[Batch]) -> Arrays:
     return loop.result()
 
 
+def training_breaks_off_and_goes_on(build: Callable[[], Implementation], settings: Settings) -> None:
+    def again(given: Mapping[str, NDArray[Any]]) -> Implementation:
+        return registry.load(registry.reference("torch")).build(TOWERS, given, settings)
+
+    split_training_is_one_devices(again, TOWERS, weights(), STEPS, by_batch=settings.split != "model")
+
+
 def masks_not_given_are_drawn_anew(build: Callable[[], Implementation], settings: Settings) -> None:
     """Every step again, and not alike on the devices: the halves of a batch or layer that are alike get unlike ones."""
     one, count = batch(60, 1), 8
@@ -247,6 +255,7 @@ CHECKS = (
     gradients_are_the_whole_batchs,
     training_keeps_step_with_one_device,
     the_loop_is_the_same_computation,
+    training_breaks_off_and_goes_on,
     masks_not_given_are_drawn_anew,
     reduced_precision_stays_near,
     what_cannot_be_is_said_before_anything_is_sent,
@@ -280,7 +289,7 @@ def environment(**more: str) -> dict[str, str]:
 def outcomes() -> dict[tuple[str, str], str | None]:
     """(check, case) -> None where it held, else the traceback."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__))], env=environment(), capture_output=True, text=True, timeout=300
+        [sys.executable, str(Path(__file__))], env=environment(), capture_output=True, text=True, timeout=900
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"check"')]
     assert done.returncode == 0, done.stderr[-4000:]

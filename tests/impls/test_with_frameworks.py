@@ -36,6 +36,14 @@ CHECKS = (
     "steps_in_a_row_need_no_wait",
     "every_layer_and_probe_can_be_timed",
     "its_environment_is_text",
+    "rules_may_change_from_step_to_step",
+    "steps_in_a_list_follow_their_rules_too",
+    "a_frozen_layer_stays_to_the_last_bit",
+    "another_rule_compiles_nothing",
+    "a_run_that_broke_off_goes_on_as_if_unbroken",
+    "logits_are_of_the_present_weights",
+    "a_loaded_batch_is_the_loops_own",
+    "a_velocity_that_does_not_fit_is_refused",
 )
 
 
