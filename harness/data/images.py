@@ -7,7 +7,7 @@ it happens here, in Pillow. A decoded image is uint8 [H, W, 3] in RGB order.
 from __future__ import annotations
 
 import importlib.util
-import struct
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from harness.data.colours import luma
+from harness.data.views import CENTRE, VIEWS, ten_crops
 from impls.spec import Network
 
 Pixels = NDArray[np.uint8]  # [H, W, 3]
@@ -29,10 +31,6 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 # subtracting a whole number from a pixel is exact in float32.
 MEAN_COLOUR = (123.0, 117.0, 104.0)
 MEAN_LUMA = 117.0  # 0.299 * 123 + 0.587 * 117 + 0.114 * 104 = 117.3
-LUMA_WEIGHTS = (299, 587, 114)  # ITU-R BT.601, in thousandths
-
-VIEWS = ("top-left", "top-right", "bottom-left", "bottom-right", "centre")
-CENTRE = VIEWS.index("centre")
 
 
 class ImageError(ValueError):
@@ -81,8 +79,14 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def load(path: Path) -> Pixels:
-    """Decode one image to uint8 [H, W, 3]. Raises ImageError.
+    """Decode one image to uint8 [H, W, 3]. Raises ImageError."""
+    return np.asarray(decode(path))
 
+
+def decode(path: Path, data: bytes | None = None) -> Image.Image:
+    """Decode one image to Pillow's mode RGB. Raises ImageError.
+
+    `data` are its bytes where it is no file of its own but, for instance, a tar's member; `path` then only names it.
     Turned upright by its EXIF orientation; transparency is composited on white; 16-bit grey is scaled to 8 bits; of an
     animation the first frame is taken.
     """
@@ -90,10 +94,13 @@ def load(path: Path) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on size and broken tags: what matters is an error below
-            with Image.open(path) as image:
+            with Image.open(path if data is None else io.BytesIO(data)) as image:
                 _check_size(path, *image.size)
                 form = image.format
-                return _to_rgb(path, ImageOps.exif_transpose(image), form)
+                ImageOps.exif_transpose(image, in_place=True)  # a copy of every image would cost a tenth of the time
+                rgb = _to_rgb(path, image, form)
+                rgb.load()  # before its file is closed
+                return rgb
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -102,8 +109,7 @@ def load(path: Path) -> Pixels:
         raise ImageError(
             f"{str(path)!r} is not an image that Pillow can read: pass JPEG, PNG or another common format"
         ) from None
-    # What Pillow raises for damaged files depends on the format's plug-in.
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error) as error:
+    except Exception as error:  # what Pillow raises for a damaged file depends on its format and on where it is damaged
         raise ImageError(_unreadable(path, error)) from None
 
 
@@ -121,12 +127,11 @@ def _check_size(path: Path, width: int, height: int) -> None:
         raise ImageError(f"{str(path)!r} is {width}x{height} pixels: the shorter side must be at least {SHORTEST_SIDE}")
 
 
-def _to_rgb(path: Path, image: Image.Image, form: str | None) -> Pixels:
-    """Pixels of an upright image, whatever its mode."""
-    if image.mode.startswith("I;16"):
-        return _from_16_bits(np.asarray(image))
-    if image.mode == "I" and form in ("PNG", "PPM"):  # Pillow's mode for their 16-bit grey
-        return _from_16_bits(np.asarray(image))
+def _to_rgb(path: Path, image: Image.Image, form: str | None) -> Image.Image:
+    """An upright image, whatever its mode."""
+    # In mode I Pillow has the 16-bit grey of these two formats.
+    if image.mode.startswith("I;16") or (image.mode == "I" and form in ("PNG", "PPM")):
+        return Image.fromarray(_from_16_bits(np.asarray(image)))
     if image.mode in ("I", "F"):
         raise ImageError(
             f"{str(path)!r} has 32-bit pixels (mode {image.mode}), whose range is not known: convert it to 8 or 16 bits"
@@ -135,7 +140,7 @@ def _to_rgb(path: Path, image: Image.Image, form: str | None) -> Pixels:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))
         image = opaque
-    return np.asarray(image.convert("RGB"))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_16_bits(grey: NDArray[np.integer]) -> Pixels:
@@ -145,29 +150,20 @@ def _from_16_bits(grey: NDArray[np.integer]) -> Pixels:
 
 
 def resize_and_crop(image: Pixels, side: int) -> Pixels:
-    """[H, W, 3] to the centre [side, side, 3] of the image whose shorter side is scaled to `side` (paper, section 2).
+    """[H, W, 3] to the centre [side, side, 3] of the image whose shorter side is scaled to `side`: see `square`."""
+    return square(Image.fromarray(image), side)
+
+
+def square(image: Image.Image, side: int) -> Pixels:
+    """The shorter side scaled to `side`, and of that the centre square (paper, section 2): [side, side, 3], or no 3.
 
     Antialiased bilinear. Only the centre square is resampled, so that a panorama costs no more than a square.
     """
-    height, width = image.shape[:2]
+    width, height = image.size
     shorter = min(height, width)
     left, top = (width - shorter) / 2, (height - shorter) / 2
     box = (left, top, left + shorter, top + shorter)
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR, box=box))
-
-
-def ten_crops(image: Pixels, size: int) -> Pixels:
-    """The paper's ten test views (section 4.1): [H, W, 3] to [10, size, size, 3].
-
-    In the order of `VIEWS`: the four corners and the centre, then the mirror image of each of the five.
-    """
-    height, width = image.shape[:2]
-    if min(height, width) < size:
-        raise ValueError(f"an image of {width}x{height} pixels has no crop of {size}x{size}")
-    bottom, right = height - size, width - size
-    corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
-    crops = [image[y : y + size, x : x + size] for y, x in corners]
-    return np.stack([*crops, *(crop[:, ::-1] for crop in crops)])
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
 
 
 def resized_side(input_side: int) -> int:
@@ -201,5 +197,4 @@ def _centred(views: Pixels, channels: int) -> NDArray[np.float32]:
     """uint8 [N, H, W, 3] to float32 [N, H, W, channels] minus the mean; whole numbers, so exact."""
     if channels == 3:
         return views.astype(np.float32) - np.array(MEAN_COLOUR, dtype=np.float32)
-    luma = (views.astype(np.uint32) @ np.array(LUMA_WEIGHTS, dtype=np.uint32) + 500) // 1000
-    return luma[..., np.newaxis].astype(np.float32) - np.float32(MEAN_LUMA)
+    return luma(views).astype(np.float32) - np.float32(MEAN_LUMA)

@@ -1,0 +1,96 @@
+"""Options that several commands share, each said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from harness.cli_values import Device, FrameworkPython, NameList, OneName, framework_names, network_names
+
+FILE = click.Path(path_type=Path)  # whether a file is there and readable is said by the code that reads it
+Decorator = Callable[[Callable[..., int]], Callable[..., int]]
+
+frameworks: Decorator = click.option(
+    "--frameworks",
+    "--framework",
+    "frameworks",
+    type=NameList("framework", framework_names),
+    metavar="NAMES",
+    default=(),
+    help="Comma-separated; all installed ones if not given.",
+)
+device: Decorator = click.option(
+    "--device", type=Device(), metavar="NAME", default="cpu", show_default=True, help="cpu, cuda or cuda:N."
+)
+pythons: Decorator = click.option(
+    "--python",
+    "pythons",
+    type=FrameworkPython(),
+    multiple=True,
+    help="Run a framework with another interpreter. Repeatable.",
+)
+seed: Decorator = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+large: Decorator = click.option("--large", is_flag=True, help="Allow a network that needs tens of gigabytes.")
+verbose: Decorator = click.option("--verbose", is_flag=True, help="Print every row as it is measured.")
+
+
+def network(**changes: Any) -> Decorator:
+    """One network of the catalog."""
+    settings = {"type": OneName("network", network_names), "metavar": "NAME", "default": "paper", "show_default": True}
+    return click.option("--network", **{**settings, "help": "See `alexbench networks`.", **changes})
+
+
+def precision(names: tuple[str, ...]) -> Decorator:
+    """One precision of those."""
+    return click.option(
+        "--precision",
+        type=OneName("precision", lambda: names),
+        metavar="NAME",
+        default="float32",
+        show_default=True,
+        help=f"One of {', '.join(names)}.",
+    )
+
+
+def out(command: str) -> Decorator:
+    """The run folder."""
+    return click.option("--out", type=FILE, metavar="DIR", help=f"Run folder; runs/<time>-{command} if not given.")
+
+
+def timeout(default_s: float) -> Decorator:
+    """How long a worker may be silent."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        default=default_s,
+        show_default=True,
+        metavar="SECONDS",
+        help="End a worker that says nothing for so long.",
+    )
+
+
+def data(default: str | None = None) -> Decorator:
+    """Where images come from."""
+    # A default of None, once it is given, counts as a value: nothing would be required any more.
+    settings: dict[str, Any] = {"required": True} if default is None else {"default": default, "show_default": True}
+    return click.option(
+        "--data",
+        metavar="SOURCE",
+        **settings,
+        help="A folder made by `alexbench prepare`, or digits, photos, imagenet:PATH, imagefolder:PATH, cifar10:PATH,"
+        " mnist:PATH.",
+    )
+
+
+def given(context: click.Context) -> set[str]:
+    """Names of the parameters that the command line gave."""
+    return {
+        parameter.name
+        for parameter in context.command.params
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }
