@@ -1,0 +1,1 @@
+"""Training a network as the paper did: `alexbench train`."""

@@ -1,0 +1,45 @@
+"""What a person reads at the end of a training: how far each framework came, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import AlexbenchError
+from harness.run_folder import RunFolder
+from harness.training.job import Trained
+from harness.training.options import TrainOptions
+from harness.training.trainer import Diverged
+from reports import training_summary
+
+
+def show(
+    options: TrainOptions, folder: RunFolder, trained: Sequence[Trained], failed: Mapping[str, AlexbenchError]
+) -> None:
+    """Print it."""
+    console = Console()
+    run = {**folder.facts, "failures": [str(error) for error in failed.values()]}
+    training_summary.show({"training": folder.rows("training")}, run, console)
+    for line in commands(options, folder.path, trained, failed):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def commands(
+    options: TrainOptions, folder: Path, trained: Sequence[Trained], failed: Mapping[str, AlexbenchError]
+) -> list[str]:
+    """Command lines for what follows."""
+    lines = []
+    if trained:
+        file, data = shlex.quote(str(trained[0].best)), shlex.quote(options.data)
+        lines.append(f"score it: alexbench evaluate --weights {file} --data {data} --crops 1,10")
+    if any(not isinstance(error, Diverged) for error in failed.values()):  # the same steps would diverge again
+        lines.append(to_go_on(folder))
+    return lines
+
+
+def to_go_on(folder: Path) -> str:
+    """The command line that goes on with a run."""
+    return f"go on with: alexbench train --resume {shlex.quote(str(folder))}"

@@ -1,0 +1,146 @@
+"""A training killed at any moment and resumed is, to the last bit, one that was never broken."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from program import complaint, run_json, wait_until
+from train_program import (
+    NETWORK,
+    hash_of,
+    installed,
+    left_nothing,
+    recipe_file,
+    small_data,
+    table,
+    timeless,
+    train,
+    under_way,
+)
+
+from harness.training.checkpoint import Checkpoints
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_data(tmp_path_factory.mktemp("data"), train=40)
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    return installed(tmp_path_factory.mktemp("plugins"))
+
+
+def seconds_of(arguments: list[object], out: Path, **environment: str) -> float:
+    """An unbroken run, and how long it lasts."""
+    started = time.monotonic()
+    done = train(*arguments, "--out", out, **environment)
+    assert done.returncode == 0, done.stderr
+    return time.monotonic() - started
+
+
+def killed_and_resumed(arguments: list[object], out: Path, moments: list[float], **environment: str) -> list[int]:
+    """Run it, kill it after each of these seconds, and let it end; returns the steps of the checkpoints found."""
+    steps = []
+    for number, moment in enumerate(moments):
+        again = ["--resume", out, *arguments[-2:]] if number else [*arguments, "--out", out]
+        with under_way(*again, out=out, **environment) as process:
+            try:
+                process.wait(moment)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        label = str(arguments[1])
+        found = Checkpoints(out, label).latest()
+        steps.append(found.standing.step if found is not None else 0)
+        if not (out / "run.json").exists():
+            shutil.rmtree(out, ignore_errors=True)
+            return steps
+    done = train("--resume", out, **environment)
+    assert done.returncode == 0, done.stderr
+    left_nothing(out)
+    return steps
+
+
+def same(broken: Path, unbroken: Path, label: str) -> None:
+    """Weights and rows; times apart."""
+    for name in (f"{label}.safetensors", f"{label}-best.safetensors"):
+        assert hash_of(broken / name) == hash_of(unbroken / name)
+    for kind in ("training", "loss"):
+        assert timeless(table(broken, kind)) == timeless(table(unbroken, kind))
+    assert run_json(broken)["status"] == "complete"
+
+
+def test_killed_again_and_again(data: Path, plugins: Mapping[str, str], tmp_path: Path) -> None:
+    """In the middle of epochs, of checkpoints and of starts: at moments that chance chooses."""
+    recipe = recipe_file(tmp_path, batch_size=1, epochs=3, drop_epochs=[2], colour_noise="paper")
+    arguments: list[object] = [
+        "--framework", "numpy", "--network", NETWORK, "--data", data, "--recipe", recipe, "--checkpoint-every", 0.01,
+    ]  # fmt: skip
+    whole = seconds_of(arguments, tmp_path / "unbroken", **plugins)
+    chance = random.Random(4)
+    moments = [chance.uniform(0.25, 0.9) * whole for _ in range(3)]
+    steps = killed_and_resumed(arguments, tmp_path / "broken", moments, **plugins)
+    assert steps == sorted(steps) and steps[-1] > 0
+    same(tmp_path / "broken", tmp_path / "unbroken", "numpy")
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+def test_killed_in_the_middle_of_an_epoch(framework: str, data: Path, tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, batch_size=4, epochs=4, drop_epochs=[], patience=1, drops=2, flip=True)
+    arguments: list[object] = [
+        "--framework", framework, "--network", NETWORK, "--data", data, "--recipe", recipe, "--tuning",
+        "stock" if framework == "torch" else "tuned", "--checkpoint-every", 0.001,
+    ]  # fmt: skip
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert train(*arguments, "--out", unbroken).returncode == 0
+    with under_way(*arguments, "--out", broken, out=broken) as process:
+        checkpoints = Checkpoints(broken, framework)
+
+        def far() -> bool:
+            names = [path.name for path in checkpoints.folder.glob("step-*")]
+            return any(int(name[5:14]) % 10 and int(name[5:14]) > 10 for name in names) or process.poll() is not None
+
+        wait_until(far, timeout_s=120)
+        process.kill()
+    found = checkpoints.latest()
+    assert found is not None and found.standing.step > 10
+    assert train("--resume", broken).returncode == 0
+    left_nothing(broken)
+    same(broken, unbroken, framework)
+
+
+def test_a_finished_training_has_nothing_left_to_do(data: Path, plugins: Mapping[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--framework", "numpy", "--steps", 3, "--batch-size", 8)
+    train(*options, "--network", NETWORK, data=data, out=out, **plugins)
+    before, rows = hash_of(out / "numpy.safetensors"), table(out)
+    assert train("--resume", out, **plugins).returncode == 0
+    assert hash_of(out / "numpy.safetensors") == before and table(out) == rows
+
+
+def test_what_has_changed_meanwhile_is_refused(data: Path, plugins: Mapping[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train("--framework", "numpy", "--steps", 3, "--batch-size", 8, data=data, out=out, **plugins)
+    run = (out / "run.json").read_text()
+    for name, value, says in (
+        ("data", {**run_json(out)["data"], "hash": "0" * 64}, "the data's hash was 000000000000"),
+        ("recipe", {**run_json(out)["recipe"], "momentum": 0.5}, "its network was"),
+        ("alexbench", "0.0.1", "alexbench was 0.0.1"),
+        ("command", "speed", "a run of 'speed'"),
+        ("arguments", {}, "another version of alexbench"),
+    ):
+        (out / "run.json").write_text(json.dumps({**json.loads(run), name: value}))
+        done = train("--resume", out, **plugins)
+        assert says in " ".join(done.stderr.split()), done.stderr
+        assert done.returncode == 2 or name == "recipe"
+    (out / "run.json").write_text(run)
+    (state,) = (out / "checkpoints" / "numpy").glob("step-*/state.json")
+    state.write_text("{}")
+    assert "is damaged" in complaint(train("--resume", out, **plugins), 2)
