@@ -1,0 +1,1 @@
+"""Scoring weights as the paper did: `alexbench evaluate`."""
