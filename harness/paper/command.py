@@ -1,0 +1,176 @@
+"""`alexbench paper`: the ledger, the tables beside the user's figures, the ablations and the figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from harness import environment
+from harness.errors import AlexbenchError, CannotMeasure, UsageError
+from harness.kept_rows import keeper
+from harness.paper import evidence, ledger, results, resume
+from harness.paper.evidence import Evidence, Row
+from harness.paper.failure import Failure
+from harness.paper.options import PaperOptions
+from harness.parity.command import in_folder
+from harness.requirements import install_command
+from harness.run_folder import RunFolder
+from impls import catalog, registry
+
+if TYPE_CHECKING:  # what trains and draws is loaded by those who ask for it
+    from harness.paper.ablations import Planned
+    from harness.paper.subject import Subject
+
+ALL_HELD, WANTING = 0, 1
+WORST_FIRST = (1, 4, 3)  # found wanting comes before crashed, and that before what could not be measured
+NETWORK = "paper"
+KINDS = ("ledger", "published", "ablation", "training-error")
+
+Outcome = tuple[int, list[str], dict[str, float]]
+
+
+def run(options: PaperOptions, resumed: Path | None = None) -> int:
+    """Check, measure, draw, report; returns the exit code. Raises AlexbenchError and KeyboardInterrupt."""
+    facts: Mapping[str, Any] = {}
+    if resumed is not None:
+        options, facts = resume.options_of(resumed, options)
+    _spare(options)
+    read = evidence.read(options.runs)
+    subjects = _subjects(options.weights)
+    frameworks = _frameworks(options) if options.ablations or (options.weights and options.data) else ()
+    say = _say()
+    study = _planned(options, frameworks, say) if options.ablations else None
+    if resumed is not None:
+        if study is not None:
+            resume.check(resumed, facts, study.prepared.content_hash)
+        folder = RunFolder.reopen(resumed)
+    else:
+        given = {"data_hash": study.prepared.content_hash} if study is not None else {}
+        signature = environment.signature(network=NETWORK)
+        folder = RunFolder.create("paper", resume.arguments(options), options.out, signature=signature, facts=given)
+
+    def measure() -> Outcome:
+        return _measured(options, folder, read, subjects, frameworks, study, say, resumed is not None)
+
+    return in_folder(folder, measure)
+
+
+def _spare(options: PaperOptions) -> None:
+    """A run's folder is emptied of an earlier run's files. Raises UsageError where those are what is read."""
+    if options.out is None:
+        return
+    out = options.out.resolve()
+    for path in (*options.runs, *(file.parent for file in options.weights)):
+        if path.resolve() == out:
+            raise UsageError(f"{options.out} holds what is read here: choose another folder with --out")
+
+
+def _planned(options: PaperOptions, frameworks: tuple[str, ...], say: Callable[[str], None]) -> Planned:
+    from harness.paper import ablations
+
+    return ablations.prepare(options, frameworks, say)
+
+
+def _subjects(files: Sequence[Path]) -> list[Subject]:
+    if not files:
+        return []
+    from harness.paper import subject
+
+    return [subject.read(file) for file in files]
+
+
+def _frameworks(options: PaperOptions) -> tuple[str, ...]:
+    """Those asked for, or the first that is installed. Raises UnknownFramework, CannotMeasure."""
+    for name in options.frameworks:
+        registry.reference(name)
+    if options.frameworks:
+        return options.frameworks
+    pythons = dict(options.pythons)
+    for name in registry.frameworks():
+        if name in pythons or not registry.missing_modules(name):
+            return (name,)
+    raise CannotMeasure(f"no framework is installed: {install_command('cpu')}, or one of the three alone")
+
+
+def _say() -> Callable[[str], None]:
+    console, started = Console(stderr=True), time.monotonic()
+
+    def say(text: str) -> None:
+        took = f"[{time.monotonic() - started:6.1f} s] {text}"
+        console.print(took, markup=False, highlight=False, soft_wrap=True)
+
+    return say
+
+
+def _measured(
+    options: PaperOptions,
+    folder: RunFolder,
+    read: Evidence,
+    subjects: Sequence[Subject],
+    frameworks: tuple[str, ...],
+    study: Planned | None,
+    say: Callable[[str], None],
+    resumed: bool,
+) -> Outcome:
+    started = time.monotonic()
+    exact = ledger.exact(catalog.get(NETWORK))
+    _write(folder, exact, read)  # what needs no measuring is there whatever happens next
+    failures: list[Failure] = []
+    if study is not None:
+        from harness.paper import ablations
+
+        try:
+            failures = ablations.run(study, folder, keeper(folder, options.verbose), say, resumed=resumed)
+        finally:
+            own = Evidence(ablation=tuple(folder.rows("ablation")), training_error=tuple(folder.rows("training-error")))
+            read = _joined(own, read)
+            _write(folder, exact, read)
+    if subjects:
+        from harness.paper import figures
+
+        drawn = figures.draw(options, folder.path, subjects, frameworks, say)
+        folder.note(files=list(dict.fromkeys([*(folder.facts.get("files") or ()), *drawn.pictures])))
+        read = read.with_rows("colour", drawn.colours)
+        failures += drawn.failures
+        _write(folder, exact, read)
+    wrong = ledger.unexpected(exact)
+    told = [*wrong, *map(str, failures)]
+    # What run.json still holds of a part that broke off is not this run's.
+    show({kind: folder.rows(kind) for kind in KINDS}, {**folder.facts, "status": "complete", "failures": told})
+    timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}
+    return exit_code(wrong, [failure.error for failure in failures]), told, timings
+
+
+def _joined(own: Evidence, read: Evidence) -> Evidence:
+    return replace(
+        read, ablation=(*own.ablation, *read.ablation), training_error=own.training_error or read.training_error
+    )
+
+
+def _write(folder: RunFolder, exact: ledger.Found, read: Evidence) -> None:
+    rows: list[Row] = [*(row for _, row in exact), *ledger.empirical(read)]
+    try:
+        folder.replace("ledger", ledger.in_order(rows))
+        folder.replace("published", results.table_rows([*read.evaluation, *results.validations(read.training)]))
+    except OSError as error:
+        raise CannotMeasure(f"cannot write in {folder.path}: {error.strerror or error}") from None
+
+
+def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:
+    """The summary a person reads in ten seconds."""
+    from reports import paper_summary
+
+    paper_summary.show(tables, run)
+
+
+def exit_code(wrong: Sequence[str], errors: Sequence[AlexbenchError]) -> int:
+    """A claim that should hold and does not comes first, then the gravest of what failed."""
+    if wrong:
+        return WANTING
+    codes = {error.exit_code for error in errors}
+    return next((code for code in WORST_FIRST if code in codes), max(codes, default=ALL_HELD))

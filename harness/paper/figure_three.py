@@ -1,0 +1,68 @@
+"""Figure 3: the kernels of the first layer, the two towers apart, and how much colour is in each tower's.
+
+The paper finds one tower's kernels "largely colour-agnostic", the other's "largely colour-specific" (section 6.1). The
+colour of a kernel is the share of its energy that is left when each pixel's mean over the channels is taken out: 0 for
+a grey kernel, 1 for one that sees nothing but differences between the channels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.paper import paired
+from harness.paper.evidence import Row
+from harness.paper.subject import Subject
+from impls.spec import Conv
+
+DRAWN_CHANNELS = (1, 3)
+
+
+def kernels_of(subject: Subject) -> NDArray[np.float32] | None:
+    """[h, w, channels, kernels] of the first layer, where it is a convolution that can be shown."""
+    first = subject.network.layers[0]
+    if not isinstance(first, Conv) or subject.network.channels not in DRAWN_CHANNELS:
+        return None
+    return subject.weights.arrays[f"{first.name}/weight"]
+
+
+def colour_shares(kernels: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[h, w, 3, kernels] to each kernel's share of energy that is no grey, [kernels]; 0 for a kernel of zeros."""
+    wide = np.asarray(kernels, np.float64)
+    grey = wide.mean(axis=2, keepdims=True)
+    energy = np.square(wide).sum(axis=(0, 1, 2))
+    coloured = np.square(wide - grey).sum(axis=(0, 1, 2))
+    return np.asarray(np.divide(coloured, energy, out=np.zeros_like(energy), where=energy > 0), np.float64)
+
+
+def colour_row(subject: Subject) -> Row | None:
+    """Both towers' mean colour and their difference with its interval (Welch), of trained towers that see colours."""
+    kernels = kernels_of(subject)
+    if kernels is None or subject.towers != 2 or kernels.shape[2] != 3 or not subject.is_trained:
+        return None
+    shares = colour_shares(kernels)
+    one, two = np.split(shares, 2)
+    difference = float(two.mean() - one.mean())
+    parts = [float(tower.var(ddof=1)) / len(tower) for tower in (one, two)]
+    degrees = int(sum(parts) ** 2 / max(sum(part**2 / (len(one) - 1) for part in parts), 1e-30))
+    half = paired.quantile(max(1, degrees)) * sum(parts) ** 0.5
+    return {
+        "tower_1": float(one.mean()), "tower_2": float(two.mean()), "difference": difference,
+        "low": difference - half, "high": difference + half, "on": f"{subject.network.name} {subject.trained_on}",
+        "signature": subject.signature(),
+    }  # fmt: skip
+
+
+def draw(subject: Subject, path: Path) -> bool:
+    """Draw the kernels; False where there are none that can be shown. Raises OSError."""
+    kernels: NDArray[Any] | None = kernels_of(subject)
+    if kernels is None:
+        return False
+    from reports import figure3_plot
+
+    said = f"{subject.network.name}, {subject.trained_on}"
+    figure3_plot.draw(kernels, subject.towers, path, said=said, signature=subject.signature())
+    return True
