@@ -10,21 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import ratio
+from reports.cells import Row, clean, positive, text
 from reports.compare_facts import differences
 from reports.ratio import Blocks, Interval, Term
-from reports.speed_digest import (
-    STATUSES,
-    Key,
-    Row,
-    blocks_by_setting,
-    clean,
-    is_emulated,
-    is_measured,
-    latest,
-    positive,
-    setting,
-    text,
-)
+from reports.speed_digest import STATUSES, Key, blocks_by_setting, is_emulated, is_measured, latest, setting
 
 COLUMNS = (
     "images_per_s", "step_ms", "tflops", "fraction_of_peak", "peak_memory_mb", "joules_per_image", "compile_s",

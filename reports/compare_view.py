@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown
+from reports.cells import Row, clean, figure, number, plural, share, text
 from reports.compare import COLUMNS, Comparison, Pair, setting_parts
 from reports.ratio import Interval
-from reports.speed_digest import NAMES, Row, clean, figure, number, plural, share, text
+from reports.speed_digest import NAMES
 
 FORMATS = ("table", "csv", "json", "markdown")
 STYLES = {"faster": "green", "slower": "bold red"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports import atomic
+from reports.cells import Row, clean
+from reports.cells import text as cell_text
 
 
 def write(text: str, path: Path) -> None:
@@ -22,4 +24,35 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _cell(text: str) -> str:
     for sign in ("\\", "|", "<", "*", "`"):
         text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())
+    return clean(text)
+
+
+def signed(cells: Mapping[str, Sequence[str]], rows: Sequence[Row]) -> str:
+    """A table of columns without the empty ones, each row with the number of its signature; the signatures follow."""
+    signatures, numbers = numbered(rows)
+    kept = {name: column for name, column in cells.items() if any(column)}
+    kept |= {"signature": numbers} if signatures else {}
+    return "\n\n".join(filter(None, [table(list(kept), transposed(kept)), signatures]))
+
+
+def numbered(rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """Signatures as a numbered list, and each row's number."""
+    places: dict[str, int] = {}
+    numbers = []
+    for row in rows:
+        given = cell_text(row, "signature")
+        numbers.append(str(places.setdefault(given, len(places) + 1)) if given else "")
+    listed = "\n".join(f"{place}. `{given.replace('`', ' ')}`" for given, place in places.items())
+    return (f"Signatures:\n\n{listed}" if listed else ""), numbers
+
+
+def transposed(columns: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Columns as rows."""
+    return [list(cells) for cells in zip(*columns.values(), strict=True)]
+
+
+def escaped(said: str) -> str:
+    """Text of a list or heading, without what Markdown would take for markup."""
+    for sign in ("\\", "<", "*", "`", "_"):
+        said = said.replace(sign, "\\" + sign)
+    return said

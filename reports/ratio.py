@@ -122,7 +122,7 @@ def interval(terms: Sequence[Term], value: float | None = None) -> Interval | No
         return None if value is None else Interval(value)
     centre = _exp(sum(term.value for term in terms)) if value is None else value
     widened = [term.draws * math.sqrt(term.blocks / (term.blocks - 1)) for term in terms]
-    total = np.sum(widened, axis=0) * _student(_freedom(terms, widened)) / NORMAL
+    total = np.sum(widened, axis=0) * student(_freedom(terms, widened)) / NORMAL
     low, high = (_exp(float(bound)) for bound in np.quantile(total, LEVELS))
     return Interval(centre, centre * low, centre * high)
 
@@ -149,7 +149,7 @@ def _freedom(terms: Sequence[Term], widened: Sequence[Floats]) -> float:
     return sum(variances) ** 2 / below if below > 0 else float(min(term.blocks for term in terms) - 1)
 
 
-def _student(freedom: float) -> float:
+def student(freedom: float) -> float:
     """The 97.5 % point of Student's t, by Cornish and Fisher's expansion, below 3 degrees by interpolation.
 
     Within 3 % of the tables from 1 degree of freedom on.

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from reports import (
+    evaluation_report,
     export_csv,
     export_markdown,
     export_parquet,
-    parity_plot,
-    parity_summary,
-    speed_layers_plot,
-    speed_markdown,
-    speed_roofline,
-    speed_throughput_plot,
+    paper_report,
+    parity_report,
+    speed_report,
     tables,
+    training_report,
 )
+from reports.picture_frame import Picture
 
-PICTURE = "error-by-layer.png"
 REPORT = "report.md"
 
-Tables = Mapping[str, Sequence[tables.Row]]
-Picture = tuple[str, str, Callable[[Path], None]]  # file name, title, what draws it
+Tables = Mapping[str, Sequence[tables.Row]]  # kind -> rows
+Run = Mapping[str, Any]  # what run.json holds
 
 
-def write(folder: Path, run: Mapping[str, Any], rows: Tables) -> list[str]:
+class Entry(NamedTuple):
+    """What a command's run is reported with."""
+
+    main: str  # the kind of table that no other command's run has
+    pictures: Callable[[Tables, Run], list[Picture]]
+    markdown: Callable[[Tables, Run, Mapping[str, str]], str]  # the last: pictures' file names and titles
+
+
+# A new command is one more entry here. Parity is last: a run of another may hold the checks that came before it.
+REPORTS: dict[str, Entry] = {
+    "speed": Entry("speed", speed_report.pictures, speed_report.markdown),
+    "train": Entry("training", training_report.pictures, training_report.markdown),
+    "evaluate": Entry("evaluation", evaluation_report.pictures, evaluation_report.markdown),
+    "paper": Entry("ledger", paper_report.pictures, paper_report.markdown),
+    "parity": Entry("parity", parity_report.pictures, parity_report.markdown),
+}
+
+
+def write(folder: Path, run: Run, rows: Tables) -> list[str]:
     """Write everything that `rows` (kind -> rows) and `run` (what `run.json` holds) give; returns the file names.
 
     Raises OSError.
@@ -38,49 +54,18 @@ def write(folder: Path, run: Mapping[str, Any], rows: Tables) -> list[str]:
         export_parquet.write(table, folder / f"{kind}.parquet")
         export_csv.write(table, folder / f"{kind}.csv")
         written += [f"{kind}.parquet", f"{kind}.csv"]
-    pictures = speed_pictures(run, rows)
-    for name, _, draw in pictures:
-        draw(folder / name)
-        written.append(name)
-    parity = rows.get("parity", ())
-    picture = PICTURE if parity_plot.drawable(parity) else ""
-    if picture:
-        parity_plot.draw(parity, run.get("layers") or (), folder / picture)
-        written.append(picture)
-    text = _report(run, rows, {name: title for name, title, _ in pictures}, picture)
+    entry = _entry(run, rows)
+    pictures = entry.pictures(rows, run)
+    for picture in pictures:
+        picture.draw(folder / picture.name)
+        written.append(picture.name)
+    text = entry.markdown(rows, run, {picture.name: picture.title for picture in pictures})
     export_markdown.write(text, folder / REPORT)
     return [*written, REPORT]
 
 
-def speed_pictures(run: Mapping[str, Any], rows: Tables) -> list[Picture]:
-    """The pictures for which there is something to draw."""
-    speed, layers, peaks = (rows.get(kind, ()) for kind in ("speed", "layer", "peak"))
-    order = tuple(run.get("layers") or ())
-    draw = speed_throughput_plot.draw_throughput, speed_throughput_plot.draw_devices
-    found: list[tuple[bool, Picture]] = [
-        (
-            speed_throughput_plot.throughput_drawable(speed),
-            ("throughput.png", "Images/s by batch size and framework", partial(draw[0], speed)),
-        ),
-        (
-            speed_throughput_plot.devices_drawable(speed),
-            ("devices.png", "One device and several", partial(draw[1], speed)),
-        ),
-        (
-            speed_layers_plot.drawable(layers),
-            ("time-by-layer.png", "Time by layer", partial(speed_layers_plot.draw, layers, order=order)),
-        ),
-        (
-            speed_roofline.drawable(layers, peaks),
-            ("roofline.png", "Roofline", partial(speed_roofline.draw, layers, peaks)),
-        ),
-    ]
-    return [picture for drawable, picture in found if drawable]
-
-
-def _report(run: Mapping[str, Any], rows: Tables, pictures: Mapping[str, str], picture: str) -> str:
-    """A folder of a speed run may hold the checks that came before it; they then stand after its figures."""
-    parity, faults = rows.get("parity", ()), rows.get("self-test", ())
-    if run.get("command") != "speed" and "speed" not in rows:
-        return parity_summary.markdown(parity, run, picture, faults)
-    return speed_markdown.markdown(rows, run, pictures, parity_summary.body(parity, picture, faults))
+def _entry(run: Run, rows: Tables) -> Entry:
+    """By the command; of one that is not known by the tables it left."""
+    known = REPORTS.get(str(run.get("command")))
+    fitting = (entry for entry in REPORTS.values() if rows.get(entry.main))
+    return known or next(fitting, REPORTS["parity"])

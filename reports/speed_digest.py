@@ -6,14 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from reports import ratio
+from reports.cells import Row, figure, number, plural, positive, share, text
+from reports.columns import SETTING
 from reports.ratio import Blocks, Interval
-from reports.tables import SETTING
 
-Row = Mapping[str, Any]
 Key = tuple[Any, ...]
 
 NAMES = tuple(SETTING)
@@ -95,31 +94,6 @@ def digest(tables: Mapping[str, Sequence[Row]]) -> Digest:
     )
 
 
-def text(row: Row, name: str) -> str:
-    """A row's value as text of one line without control characters, empty where it is missing."""
-    value = row.get(name)
-    return "" if value is None else clean(str(value))
-
-
-def clean(said: str) -> str:
-    """Text from outside as one line: a terminal must not obey it."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
-
-
-def number(row: Row, name: str) -> float | None:
-    """A row's finite value, None where it has none."""
-    value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, Real):  # NumPy's scalars are Real too
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def positive(row: Row, name: str) -> float | None:
-    """A row's value where it is above 0 and can be meant: nothing is 1e30, and what follows must not overflow."""
-    value = number(row, name)
-    return value if value is not None and 1e-30 < value < 1e30 else None
-
-
 def setting(row: Row) -> Key:
     """What identifies a setting, in the order of NAMES."""
     return tuple(row.get(name) for name in NAMES)
@@ -170,11 +144,6 @@ def images_interval(row: Row) -> Interval | None:
     return Interval(value, value * step / high, value * step / low)
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 setting`, `2 settings`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def peak_line(peaks: Sequence[Row], device: Any, precision: Any) -> str:
     """`peak 487 GFLOP/s: convolution in torch; copy 18 GB/s`."""
     best = [row for row in peaks if row.get("best") == "yes" and row.get("device") == device]
@@ -191,25 +160,9 @@ def flops(tflops: float) -> str:
     return f"{figure(tflops)} TFLOP/s" if tflops >= 1 else f"{figure(1e3 * tflops)} GFLOP/s"
 
 
-def figure(value: float) -> str:
-    """Three significant digits, more before the point where there are more, with thousands separated for eyes."""
-    if not math.isfinite(value):
-        return str(value)
-    if abs(value) >= 99.95:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}" if abs(value) >= 0.0995 else f"{value:.2g}"
-
-
 def times(found: Interval | None) -> str:
     """`2.31x`."""
     return f"{found.value:.2f}x" if found else ""
-
-
-def share(value: float | None) -> str:
-    """`72%`, with a digit more below ten."""
-    if value is None:
-        return ""
-    return f"{100 * value:.0f}%" if value >= 0.0995 else f"{100 * value:.1f}%"
 
 
 def _lines(rows: Sequence[Row], blocks: Mapping[Key, Blocks]) -> list[Line]:

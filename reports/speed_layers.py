@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.speed_digest import Row, number, positive, share, text
+from reports.cells import Row, number, positive, share, text
 
 GROUP = ("network", "device", "precision", "batch_size", "framework", "tuning")
 WHOLE, REST = "(whole step)", "(update and rest)"

@@ -10,14 +10,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports import speed_frame, speed_layers
+from reports import picture_frame, speed_layers
+from reports.cells import Row, figure, positive, share, text
 from reports.parity_plot import QUIET
-from reports.speed_digest import Row, figure, positive, share, text
-from reports.speed_frame import Look
+from reports.picture_frame import Look
 from reports.speed_layers import REST, WHOLE, Layers
 
 BAR = 0.19  # inches that a layer takes
-MARGINS: speed_frame.Margins = (1.15, 0.75, 0.5, 0.5)
+MARGINS: picture_frame.Margins = (1.15, 0.75, 0.5, 0.5)
 MOST_COLUMNS = 4
 FORWARD, BACKWARD = "forward", "backward"
 
@@ -53,7 +53,7 @@ def draw(rows: Sequence[Row], path: Path, order: Sequence[str] = ()) -> None:
     )
     # A row for stock and one for tuned, where the frameworks fit side by side.
     columns = max(sum((other.place, _tuning(other)) == (one.place, _tuning(one)) for other in found) for one in found)
-    speed_frame.save(
+    picture_frame.save(
         path, "Time by layer", said, kept, panels, columns=min(columns, MOST_COLUMNS), width=4.6, margins=MARGINS
     )
 
@@ -107,13 +107,13 @@ def _panel(axes: Axes, look: Look, one: Layers, names: Sequence[str], longest: f
 
 def _dress(axes: Axes, one: Layers, names: Sequence[str], longest: float) -> None:
     whole = positive(one.whole, "step_ms") if one.whole is not None else None
-    axes.set_yticks(range(len(names)), labels=[speed_frame.short(name) for name in names])
+    axes.set_yticks(range(len(names)), labels=[picture_frame.short(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, longest)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    speed_frame.quiet(axes, "x")
+    picture_frame.quiet(axes, "x")
     axes.tick_params(axis="y", length=0, labelsize=8)
     step = f"  step {figure(whole)} ms" if whole else ""
-    speed_frame.heading(axes, f"{speed_frame.short(one.name)}{step}")
+    picture_frame.heading(axes, f"{picture_frame.short(one.name)}{step}")
     axes.set_xlabel(f"ms ({one.place})", fontsize=8, color=QUIET)

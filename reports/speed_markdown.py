@@ -6,21 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reports import export_markdown, run_facts, speed_layers
+from reports.cells import Row, figure, number, share, text
 from reports.ratio import Interval
-from reports.speed_digest import (
-    STATUSES,
-    Line,
-    Panel,
-    Row,
-    digest,
-    figure,
-    flops,
-    images_interval,
-    is_emulated,
-    number,
-    share,
-    text,
-)
+from reports.speed_digest import STATUSES, Line, Panel, digest, flops, images_interval, is_emulated
 from reports.speed_layers import Layers
 from reports.speed_summary import exchanges, notes
 
@@ -80,33 +68,12 @@ def _panel(panel: Panel) -> list[str]:
         "parity": lambda line: _parity(line.row),
     }
     lines = list(panel.lines)
+    cells = {name: [cell(line) for line in lines] for name, cell in columns.items()}
     sections = [f"## {panel.title}", panel.peak and f"{panel.peak[0].upper()}{panel.peak[1:]}."]
-    sections += [_signed({name: [cell(line) for line in lines] for name, cell in columns.items()}, lines)]
+    sections += [export_markdown.signed(cells, [line.row for line in lines])]
     sections += [EMULATED] if any(is_emulated(line.row) for line in lines) else []
     remarks = [*exchanges(lines), *notes(lines)]
-    return [*sections, "\n".join(f"- {_plain(said)}" for said in remarks)]
-
-
-def _signed(cells: Mapping[str, Sequence[str]], lines: Sequence[Line]) -> str:
-    """The table without its empty columns, each row with the number of its signature, which follow."""
-    signatures, numbers = _numbered([line.row for line in lines])
-    kept = {name: column for name, column in cells.items() if any(column)} | {"signature": numbers}
-    return "\n\n".join([export_markdown.table(list(kept), _transposed(kept)), signatures])
-
-
-def _numbered(rows: Sequence[Row]) -> tuple[str, list[str]]:
-    """Signatures as a numbered list, and each row's number."""
-    places: dict[str, int] = {}
-    numbers = []
-    for row in rows:
-        given = text(row, "signature")
-        numbers.append(str(places.setdefault(given, len(places) + 1)) if given else "")
-    listed = "\n".join(f"{place}. `{given.replace('`', ' ')}`" for given, place in places.items())
-    return (f"Signatures:\n\n{listed}" if listed else ""), numbers
-
-
-def _transposed(columns: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    return [list(cells) for cells in zip(*columns.values(), strict=True)]
+    return [*sections, "\n".join(f"- {export_markdown.escaped(said)}" for said in remarks)]
 
 
 def _failures(lines: Sequence[Line]) -> str:
@@ -127,7 +94,7 @@ def _status(row: Row) -> str:
 def _layers(groups: Sequence[Layers]) -> list[str]:
     if not groups:
         return []
-    said = "\n".join(f"- {_plain(f'{one.name} ({one.place}): {one.sentence}')}" for one in groups)
+    said = "\n".join(f"- {export_markdown.escaped(f'{one.name} ({one.place}): {one.sentence}')}" for one in groups)
     return ["## What bounds each layer", said, *(part for one in groups for part in _layer_table(one))]
 
 
@@ -148,17 +115,17 @@ def _layer_table(one: Layers) -> list[str]:
     }
     cells = {name: [cell(row) for row in rows] for name, cell in columns.items()}
     kept = {name: column for name, column in cells.items() if any(column)}
-    signatures, numbers = _numbered(rows)
+    signatures, numbers = export_markdown.numbered(rows)
     kept |= {"signature": numbers} if signatures else {}
-    title = f"### {_plain(f'{one.name}, {one.place}')}"
-    return [title, export_markdown.table(list(kept), _transposed(kept)), signatures]
+    title = f"### {export_markdown.escaped(f'{one.name}, {one.place}')}"
+    return [title, export_markdown.table(list(kept), export_markdown.transposed(kept)), signatures]
 
 
 def _peaks(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
     header = ("probe", "framework", "device", "precision", "size", "step ms", "reached", "held against", "signature")
-    signatures, numbers = _numbered(rows)
+    signatures, numbers = export_markdown.numbered(rows)
     cells = [
         [*(text(row, name) for name in header[:5]), _step(row), _reached(row), text(row, "best"), place]
         for row, place in zip(rows, numbers, strict=True)
@@ -187,13 +154,6 @@ def _exchange(rows: Sequence[Row]) -> list[str]:
         said,
         export_markdown.table((*header, "bytes", "share of what is sent"), cells),
     ]
-
-
-def _plain(said: str) -> str:
-    """Text of a list or heading, without what Markdown would take for markup."""
-    for sign in ("\\", "<", "*", "`", "_"):
-        said = said.replace(sign, "\\" + sign)
-    return said
 
 
 def _step(row: Row) -> str:

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from reports import speed_frame, speed_layers
+from reports import picture_frame, speed_layers
+from reports.cells import Row, figure, positive, text
 from reports.parity_plot import QUIET
-from reports.speed_digest import Row, figure, flops, positive, text
-from reports.speed_frame import Look
+from reports.picture_frame import Look
+from reports.speed_digest import flops
 from reports.speed_layers import Layers
 
-MARGINS: speed_frame.Margins = (0.75, 1.7, 1.25, 0.55)
+MARGINS: picture_frame.Margins = (0.75, 1.7, 1.25, 0.55)
 HEIGHT, WIDTH = 5.6, 7.6
 NAME = 0.125  # inches that a layer's name takes along the upper edge
 ROOF = "#444444"
@@ -64,7 +65,7 @@ def draw(layers: Sequence[Row], peaks: Sequence[Row], path: Path) -> None:
     said = (
         "Layers against the peak and the copy bandwidth measured in the same run; traffic is the least the layer needs"
     )
-    speed_frame.save(path, "Roofline", said, kept, panels, columns=min(2, len(found)), width=WIDTH, margins=MARGINS)
+    picture_frame.save(path, "Roofline", said, kept, panels, columns=min(2, len(found)), width=WIDTH, margins=MARGINS)
 
 
 def _panels(layers: Sequence[Row], peaks: Sequence[Row]) -> list[tuple[str, Roof, list[Mark]]]:
@@ -116,7 +117,7 @@ def _panel(axes: Axes, look: Look, title: str, roof: Roof, marks: Sequence[Mark]
         star = {"marker": "*", "markersize": 13} if mark.name == STEP else {"markersize": 5.5}
         drawn = look.marker(mark.row) | star
         axes.plot([mark.intensity], [mark.tflops], linestyle="none", zorder=4, clip_on=False, **drawn)
-    speed_frame.quiet(axes, "both")
+    picture_frame.quiet(axes, "both")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
@@ -144,7 +145,7 @@ def _name_layers(axes: Axes, marks: Sequence[Mark]) -> None:
         where[mark.name] = mark if best is None or mark.tflops > best.tflops else best
     inches = axes.get_position().width * axes.get_figure().get_size_inches()[0]  # type: ignore[union-attr]
     points = [axes.transAxes.inverted().transform(axes.transData.transform((m.intensity, 1.0))) for m in where.values()]
-    places = speed_frame.spread([float(point[0]) for point in points], NAME / inches, 0.0, 1.0)
+    places = picture_frame.spread([float(point[0]) for point in points], NAME / inches, 0.0, 1.0)
     for (name, mark), place in zip(where.items(), places, strict=True):
         axes.annotate(
             name, (mark.intensity, mark.tflops), (place, 1.03), textcoords="axes fraction", rotation=90, ha="center",
@@ -158,6 +159,6 @@ def _name_layers(axes: Axes, marks: Sequence[Mark]) -> None:
 def _legend(axes: Axes, look: Look, marks: Sequence[Mark]) -> None:
     series = {(text(mark.row, "framework"), text(mark.row, "tuning")): mark.row for mark in marks}
     for (framework, tuning), row in sorted(series.items()):
-        label = speed_frame.short(f"{framework} {tuning}".strip())
+        label = picture_frame.short(f"{framework} {tuning}".strip())
         axes.plot([], [], linestyle="none", markersize=5.5, label=label, **look.marker(row))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8, handletextpad=0.3)

@@ -15,25 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import speed_layers
+from reports.cells import Row, clean, figure, number, plural, positive, share, text
 from reports.ratio import Interval
-from reports.speed_digest import (
-    STATUSES,
-    Line,
-    Panel,
-    Row,
-    clean,
-    digest,
-    figure,
-    images_interval,
-    is_emulated,
-    is_split,
-    number,
-    plural,
-    positive,
-    share,
-    text,
-    times,
-)
+from reports.speed_digest import STATUSES, Line, Panel, digest, images_interval, is_emulated, is_split, times
 
 MOST_FAILURES = 8  # report.md has all of them
 MOST_LINES = 4  # of a reason: the end of a crashed worker's stderr can be long

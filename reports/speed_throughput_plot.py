@@ -10,28 +10,18 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from reports import speed_frame
+from reports import picture_frame
+from reports.cells import Row, figure, positive, text
 from reports.parity_plot import QUIET
+from reports.picture_frame import Look
 from reports.ratio import Interval
-from reports.speed_digest import (
-    PANEL,
-    Row,
-    figure,
-    images_interval,
-    is_emulated,
-    is_measured,
-    is_split,
-    latest,
-    positive,
-    text,
-)
-from reports.speed_frame import Look
+from reports.speed_digest import PANEL, images_interval, is_emulated, is_measured, is_split, latest
 
 BAR = 0.26  # inches that a bar takes
 LABEL = 0.155  # inches that a label at the end of a curve takes
 HATCH = "////"
-CURVES: speed_frame.Margins = (0.75, 2.05, 0.42, 0.55)
-BARS: speed_frame.Margins = (2.0, 1.75, 0.42, 0.5)
+CURVES: picture_frame.Margins = (0.75, 2.05, 0.42, 0.55)
+BARS: picture_frame.Margins = (2.0, 1.75, 0.42, 0.5)
 
 Series = dict[tuple[str, str], list[Row]]  # (framework, tuning) -> rows
 
@@ -61,7 +51,7 @@ def draw_throughput(rows: Sequence[Row], path: Path) -> None:
         )  # fmt: skip
         panels.append((height, draw))
     said = "One device: median of the steady state, 95 % interval; stock hollow and dashed, tuned filled"
-    speed_frame.save(
+    picture_frame.save(
         path, "Images per second", said, kept, panels, columns=1 if bars else 2, width=7.4 if bars else 6.8,
         margins=BARS if bars else CURVES,
     )  # fmt: skip
@@ -91,7 +81,7 @@ def draw_devices(rows: Sequence[Row], path: Path) -> None:
     said = "Images/s by split: median of the steady state, 95 % interval"
     if any(is_emulated(row) for row in kept):
         said += ". Hatched: emulated devices, which share one machine's cores: no speed-up is claimed"
-    speed_frame.save(path, "One device and several", said, kept, panels, columns=1, width=7.4, margins=BARS)
+    picture_frame.save(path, "One device and several", said, kept, panels, columns=1, width=7.4, margins=BARS)
 
 
 def _one_device(rows: Sequence[Row]) -> list[Row]:
@@ -124,7 +114,7 @@ def _who(row: Row) -> tuple[str, str]:
 
 
 def _name(row: Row) -> str:
-    return speed_frame.short(" ".join(_who(row)).strip())
+    return picture_frame.short(" ".join(_who(row)).strip())
 
 
 def _split_name(row: Row) -> str:
@@ -165,8 +155,8 @@ def _curves(axes: Axes, look: Look, title: str, rows: Sequence[Row]) -> None:
     if len(batches) > 8:
         axes.tick_params(axis="x", labelrotation=60)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
-    speed_frame.quiet(axes, "y")
-    speed_frame.heading(axes, title)
+    picture_frame.quiet(axes, "y")
+    picture_frame.heading(axes, title)
     axes.set_xlabel("batch size", fontsize=9, color=QUIET)
     axes.set_ylabel("images/s", fontsize=9, color=QUIET)
     _label_ends(axes, look, series)
@@ -177,7 +167,7 @@ def _label_ends(axes: Axes, look: Look, series: Series) -> None:
     height = axes.get_position().height * axes.get_figure().get_size_inches()[1]  # type: ignore[union-attr]
     top = axes.get_ylim()[1]
     ends = [found[-1] for found in series.values()]
-    places = speed_frame.spread([row["images_per_s"] / top for row in ends], LABEL / height, 0.0, 1.0)
+    places = picture_frame.spread([row["images_per_s"] / top for row in ends], LABEL / height, 0.0, 1.0)
     for row, place in zip(ends, places, strict=True):
         colour = look.colour(text(row, "framework"))
         last, said = float(row["batch_size"]), f"{_name(row)}  {figure(row['images_per_s'])}"
@@ -222,9 +212,9 @@ def _bars(axes: Axes, look: Look, title: str, rows: Sequence[Row], label: Callab
     axes.set_ylim(places[-1] + 0.7, -0.7)
     axes.set_xlim(0, max(ends) * 1.02)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    speed_frame.quiet(axes, "x")
+    picture_frame.quiet(axes, "x")
     axes.tick_params(axis="y", length=0)
-    speed_frame.heading(axes, title)
+    picture_frame.heading(axes, title)
     axes.set_xlabel("images/s", fontsize=9, color=QUIET)
 
 

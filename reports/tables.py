@@ -1,4 +1,4 @@
-"""The tables of a run: which columns, in which order, of which type; and plain rows turned into a data frame.
+"""Plain rows turned into the data frame of their kind, and back; its columns are declared in `reports.columns`.
 
 Missing is missing: a value that was not measured is null in Parquet and empty in CSV, never -1 and never 0. NaN is not
 missing: a framework that computed NaN was measured, and both files say `nan`.
@@ -9,168 +9,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from reports import columns as declarations
+from reports.columns import Columns, Dtype
+
 Row = Mapping[str, Any]
-Dtype = Literal["string", "Int64", "Float64"]
-Columns = dict[str, Dtype]
 
-PARITY_COLUMNS: Columns = {
-    "level": "string",
-    "case": "string",
-    "tensor": "string",
-    "framework": "string",
-    "device": "string",
-    "precision": "string",
-    "elements": "Int64",
-    "max_abs_error": "Float64",
-    "rms_error": "Float64",
-    "max_ulp": "Float64",  # a float64 reference lies between two floats, so the distance has a fraction
-    "gauge_ratio": "Float64",
-    "baseline_ratio": "Float64",
-    "zeros": "Int64",
-    "ties": "Int64",
-    "verdict": "string",
-    "reason": "string",
-    "signature": "string",
-    "tuning": "string",
-    "layer": "string",
-    "cause": "string",
-}
-
-SELF_TEST_COLUMNS: Columns = {
-    "fault": "string",
-    "planted_in": "string",
-    "framework": "string",
-    "caught": "string",
-    "caught_at": "string",
-    "named": "string",
-    "expected": "string",
-    "localised": "string",
-    "cause_named": "string",
-}
-
-# What makes one setting of a speed run, in every table that has it.
-SETTING: Columns = {
-    "framework": "string",
-    "tuning": "string",
-    "network": "string",
-    "device": "string",
-    "devices": "Int64",
-    "split": "string",
-    "precision": "string",
-    "batch_size": "Int64",
-    "input": "string",  # synthetic, host or file
-    "phase": "string",  # train-step, forward-backward or forward
-}
-_STEP: Columns = {"step_ms": "Float64", "step_ms_low": "Float64", "step_ms_high": "Float64"}
-
-SPEED_COLUMNS: Columns = {
-    "framework": "string",
-    "tuning": "string",
-    "network": "string",
-    "device": "string",
-    "devices": "Int64",
-    "split": "string",
-    "emulated": "string",
-    "precision": "string",
-    "batch_size": "Int64",
-    "input": "string",
-    "phase": "string",
-    "compile_s": "Float64",
-    "first_step_s": "Float64",
-    "samples": "Int64",
-    **_STEP,
-    "images_per_s": "Float64",
-    "peak_memory_mb": "Float64",
-    "tflops": "Float64",  # algorithmic: the work the network asks for, however it was computed
-    "fraction_of_peak": "Float64",
-    "joules_per_image": "Float64",
-    "loss_first": "Float64",
-    "loss_last": "Float64",
-    "stable": "string",
-    "note": "string",
-    "signature": "string",
-    "status": "string",  # measured, parity-failed, does-not-fit, unsupported, missing, crashed or timed-out
-    "reason": "string",
-    "verdict": "string",  # of the check of the very program that was timed
-    "gauge": "Float64",  # that check's worst ratio of error to limit
-    "bytes_exchanged": "Int64",  # per device and step
-    "exchange_share": "Float64",  # of the step, at the measured copy bandwidth: a lower bound
-    "block_spread": "Float64",
-    "clock_mhz": "Float64",
-    "throttled": "string",
-    "weights_changed": "string",
-}
-
-SAMPLE_COLUMNS: Columns = {
-    **SETTING,
-    "block": "Int64",
-    "index": "Int64",
-    "steps": "Int64",
-    "seconds": "Float64",  # of these steps together
-    "warm": "string",  # yes: counted; no: before the steady state
-}
-
-LAYER_COLUMNS: Columns = {
-    "framework": "string",
-    "tuning": "string",
-    "network": "string",
-    "device": "string",
-    "precision": "string",
-    "batch_size": "Int64",
-    "layer": "string",
-    "pass": "string",  # forward, backward, or all
-    **_STEP,
-    "share": "Float64",  # of the sum of the layers
-    "gflops": "Float64",  # work, in GFLOP
-    "mbytes": "Float64",  # the least traffic that work needs
-    "tflops": "Float64",
-    "gb_per_s": "Float64",
-    "roof_tflops": "Float64",
-    "fraction_of_roof": "Float64",
-    "bound": "string",  # compute or memory
-    "signature": "string",
-}
-
-PEAK_COLUMNS: Columns = {
-    "framework": "string",
-    "device": "string",
-    "precision": "string",
-    "probe": "string",  # matmul, convolution or copy
-    "size": "Int64",
-    **_STEP,
-    "tflops": "Float64",
-    "gb_per_s": "Float64",
-    "best": "string",  # yes on the one peak and the one bandwidth that every figure is held against
-    "signature": "string",
-}
-
-EXCHANGE_COLUMNS: Columns = {
-    "network": "string",
-    "split": "string",
-    "devices": "Int64",
-    "batch_size": "Int64",
-    "precision": "string",
-    "where": "string",
-    "what": "string",
-    "bytes": "Int64",
-    "share": "Float64",
-}
-
-# A kind of table is its columns: a new kind is one more entry here.
-TABLES: dict[str, Columns] = {
-    "parity": PARITY_COLUMNS,
-    "self-test": SELF_TEST_COLUMNS,
-    "speed": SPEED_COLUMNS,
-    "sample": SAMPLE_COLUMNS,
-    "layer": LAYER_COLUMNS,
-    "peak": PEAK_COLUMNS,
-    "exchange": EXCHANGE_COLUMNS,
-}
+TABLES = declarations.TABLES
+PARITY_COLUMNS = declarations.PARITY_COLUMNS
 
 
 def frame(kind: str, rows: Sequence[Row]) -> pd.DataFrame:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import speed_rows
-from matplotlib.axes import Axes
+from drawn import check, labels
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from speed_rows import failed, layers, peaks, speed
 
-from reports import speed_frame, speed_layers_plot, speed_roofline
+from reports import picture_frame, speed_layers_plot, speed_roofline
 from reports.speed_throughput_plot import (
     devices_drawable,
     draw_devices,
@@ -23,20 +22,6 @@ from reports.speed_throughput_plot import (
 )
 
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were saved."""
-    seen: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(self: Figure, *arguments: object, **settings: object) -> None:
-        seen.append(self)
-        save(self, *arguments, **settings)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return seen
 
 
 def series(count: int, batches: Sequence[int] = (32, 128)) -> Rows:
@@ -48,31 +33,6 @@ def series(count: int, batches: Sequence[int] = (32, 128)) -> Rows:
         for place, (name, tuning) in enumerate(pairs)
         for batch in batches
     ]
-
-
-def texts(figure: Figure) -> list[Text]:
-    """Everything written that is to be read on its own."""
-    figure.draw_without_rendering()
-    found = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible() and text.get_text()]
-    return [text for text in found if text.get_window_extent().width > 1]
-
-
-def labels(axes: Axes) -> list[Text]:
-    """What was written beside curves and bars."""
-    return [text for text in axes.texts if text.get_text()]
-
-
-def check(figure: Figure) -> None:
-    """Nothing written leaves the paper; no label covers another."""
-    paper = figure.bbox
-    for text in texts(figure):
-        box = text.get_window_extent()
-        assert box.x0 >= -1 and box.x1 <= paper.x1 + 1, text.get_text()
-        assert box.y0 >= -1 and box.y1 <= paper.y1 + 1, text.get_text()
-    for axes in figure.axes:
-        boxes = [(Text.get_window_extent(text).shrunk(1.0, 0.7), text.get_text()) for text in labels(axes)]
-        for (one, first), (two, second) in itertools.combinations(boxes, 2):
-            assert not one.overlaps(two), f"{first!r} covers {second!r}"
 
 
 @pytest.mark.parametrize("count", range(1, 13))
@@ -115,7 +75,7 @@ def test_precisions_and_phases_have_panels_of_their_own(figures: list[Figure], t
 
 def test_more_panels_than_fit_are_left_to_the_tables(figures: list[Figure], tmp_path: Path) -> None:
     draw_throughput([speed("torch", "tuned", network=f"net{n}") for n in range(15)], tmp_path / "t.png")
-    assert len(figures[0].axes) == speed_frame.MOST_PANELS
+    assert len(figures[0].axes) == picture_frame.MOST_PANELS
     assert "3 more in the tables" in " ".join(text.get_text() for text in figures[0].texts).replace("\n", " ")
 
 
@@ -246,11 +206,11 @@ def test_the_foot_carries_the_signature(figures: list[Figure], tmp_path: Path) -
 
 
 def test_labels_are_parted_in_order_and_within_bounds() -> None:
-    assert speed_frame.spread([0.5], 0.1, 0, 1) == [0.5]
-    assert speed_frame.spread([0.1, 0.9], 0.1, 0, 1) == pytest.approx([0.1, 0.9])
-    assert speed_frame.spread([0.5, 0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.4, 0.5, 0.6])
-    assert speed_frame.spread([1.0, 1.0, 0.0], 0.1, 0, 1) == pytest.approx([0.9, 1.0, 0.0])
-    crowded = speed_frame.spread([0.99] * 30, 0.1, 0, 1)
+    assert picture_frame.spread([0.5], 0.1, 0, 1) == [0.5]
+    assert picture_frame.spread([0.1, 0.9], 0.1, 0, 1) == pytest.approx([0.1, 0.9])
+    assert picture_frame.spread([0.5, 0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.4, 0.5, 0.6])
+    assert picture_frame.spread([1.0, 1.0, 0.0], 0.1, 0, 1) == pytest.approx([0.9, 1.0, 0.0])
+    crowded = picture_frame.spread([0.99] * 30, 0.1, 0, 1)
     assert min(crowded) == pytest.approx(0) and max(crowded) == pytest.approx(1)
     assert crowded == sorted(crowded)
-    assert speed_frame.spread([], 0.1, 0, 1) == []
+    assert picture_frame.spread([], 0.1, 0, 1) == []

@@ -114,4 +114,4 @@ def test_blocks_of_other_rounds_are_not_paired() -> None:
     ("freedom", "table"), [(1, 12.706), (1.5, 6.017), (2, 4.303), (2.5, 3.575), (4, 2.776), (9, 2.262), (99, 1.984)]
 )
 def test_students_t_is_that_of_the_tables(freedom: float, table: float) -> None:
-    assert ratio._student(freedom) == pytest.approx(table, rel=0.03)
+    assert ratio.student(freedom) == pytest.approx(table, rel=0.03)

@@ -15,7 +15,8 @@ from rich.console import Console
 from speed_rows import RUN, failed, speed
 
 from reports import run_report, speed_layers, speed_markdown, speed_summary
-from reports.speed_digest import digest, figure, images_interval, peak_line
+from reports.cells import figure
+from reports.speed_digest import digest, images_interval, peak_line
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,4 +1,4 @@
-"""What every picture of a speed run has: panels, a title above, the signature below, one look per framework."""
+"""What a picture of a run has: panels, a title above, the signature below, one look per framework."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reports import atomic, signatures
+from reports.cells import Row, text
 from reports.parity_plot import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES
-from reports.speed_digest import Row, text
 
 DPI = 160
 MOST_PANELS = 12
 LONGEST = 24  # characters of a name
 LEFT, RIGHT, TOP, BOTTOM = 0.35, 0.3, 0.95, 0.35  # margins of the whole, in inches
-FOOT = 0.16  # a line of the signature, in inches
+LINE, FOOT = 0.18, 0.16  # a line below the title and one of the signature, in inches
 
 Draw = Callable[[Axes], None]
 Margins = tuple[float, float, float, float]  # of a panel within its cell: left, right, top, bottom, in inches
+
+
+class Picture(NamedTuple):
+    """A picture of a run's folder."""
+
+    name: str  # of the file
+    title: str
+    draw: Callable[[Path], None]
 
 
 class Look:
@@ -54,37 +62,43 @@ class Look:
 
 def save(
     path: Path, title: str, said: str, rows: Sequence[Row], panels: Sequence[tuple[float, Draw]], *,
-    columns: int, width: float, margins: Margins,
+    columns: int, width: float, margins: Margins, most: int = MOST_PANELS,
 ) -> None:  # fmt: skip
     """Draw panels row by row and write the PNG. A panel is its height in inches, margins included, and what draws it.
 
-    `width` is a panel's, in inches. Raises OSError.
+    `width` is a panel's, in inches; panels beyond `most` are counted only. Raises OSError.
     """
-    left_out = len(panels) - MOST_PANELS
-    shown = panels[:MOST_PANELS]
+    left_out = len(panels) - most
+    shown = panels[:most]
     columns = min(columns, len(shown))
     lines = [shown[start : start + columns] for start in range(0, len(shown), columns)]
     heights = [max(height for height, _ in line) for line in lines]
     whole = max(LEFT + RIGHT + columns * width, 6.4)
     foot = textwrap.wrap(signatures.merged(rows).replace("|", "| "), int((whole - LEFT - RIGHT) * 19)) or [""]
-    bottom = BOTTOM + FOOT * len(foot)
-    tall = TOP + sum(heights) + bottom
+    said += f" ({left_out} more in the tables)" if left_out > 0 else ""
+    beneath = textwrap.wrap(said, int((whole - LEFT - RIGHT) * 13))
+    head = TOP + LINE * max(len(beneath) - 2, 0)  # there is room for two lines
+    tall = head + sum(heights) + BOTTOM + FOOT * len(foot)
     figure = Figure(figsize=(whole, tall), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.text(LEFT / whole, 1 - 0.42 / tall, title, fontsize=14, weight="bold", va="baseline")
-    said += f" ({left_out} more in the tables)" if left_out > 0 else ""
-    beneath = "\n".join(textwrap.wrap(said, int((whole - LEFT - RIGHT) * 14)))
-    figure.text(LEFT / whole, 1 - 0.54 / tall, beneath, fontsize=9.5, color=QUIET, va="top", linespacing=1.3)
-    top = tall - TOP
+    _write(figure, title, "\n".join(beneath), "\n".join(foot).replace("| ", "|"))
+    top = tall - head
     for line, height in zip(lines, heights, strict=True):
         for place, (_, draw) in enumerate(line):
             draw(figure.add_axes(_box(whole, tall, LEFT + place * width, top - height, width, height, margins)))
         top -= height
-    said = "\n".join(foot).replace("| ", "|")
-    figure.text(LEFT / whole, 0.12 / tall, said, fontsize=6.5, color=QUIET, va="bottom", linespacing=1.4)
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     atomic.write_bytes(buffer.getvalue(), path)
+
+
+def _write(figure: Figure, title: str, beneath: str, foot: str) -> None:
+    """What stands around the panels. A name with a dollar sign is no formula."""
+    whole, tall = figure.get_size_inches()
+    small: dict[str, Any] = {"color": QUIET, "parse_math": False}
+    figure.text(LEFT / whole, 1 - 0.42 / tall, title, fontsize=14, weight="bold", va="baseline", parse_math=False)
+    figure.text(LEFT / whole, 1 - 0.54 / tall, beneath, fontsize=9.5, va="top", linespacing=1.3, **small)
+    figure.text(LEFT / whole, 0.12 / tall, foot, fontsize=6.5, va="bottom", linespacing=1.4, **small)
 
 
 def _box(
@@ -110,7 +124,7 @@ def quiet(axes: Axes, grid: str) -> None:
 
 def heading(axes: Axes, said: str) -> None:
     """A panel's title, at its upper left."""
-    axes.set_title(said, loc="left", fontsize=10, weight="bold", pad=8)
+    axes.set_title(said, loc="left", fontsize=10, weight="bold", pad=8, parse_math=False)
 
 
 def short(name: str) -> str:

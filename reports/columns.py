@@ -1,0 +1,319 @@
+"""The columns of every kind of table: their names, order and types. A kind of table is its columns."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Dtype = Literal["string", "Int64", "Float64"]
+Columns = dict[str, Dtype]
+
+PARITY_COLUMNS: Columns = {
+    "level": "string",
+    "case": "string",
+    "tensor": "string",
+    "framework": "string",
+    "device": "string",
+    "precision": "string",
+    "elements": "Int64",
+    "max_abs_error": "Float64",
+    "rms_error": "Float64",
+    "max_ulp": "Float64",  # a float64 reference lies between two floats, so the distance has a fraction
+    "gauge_ratio": "Float64",
+    "baseline_ratio": "Float64",
+    "zeros": "Int64",
+    "ties": "Int64",
+    "verdict": "string",
+    "reason": "string",
+    "signature": "string",
+    "tuning": "string",
+    "layer": "string",
+    "cause": "string",
+}
+
+SELF_TEST_COLUMNS: Columns = {
+    "fault": "string",
+    "planted_in": "string",
+    "framework": "string",
+    "caught": "string",
+    "caught_at": "string",
+    "named": "string",
+    "expected": "string",
+    "localised": "string",
+    "cause_named": "string",
+}
+
+# What makes one setting of a speed run, in every table that has it.
+SETTING: Columns = {
+    "framework": "string",
+    "tuning": "string",
+    "network": "string",
+    "device": "string",
+    "devices": "Int64",
+    "split": "string",
+    "precision": "string",
+    "batch_size": "Int64",
+    "input": "string",  # synthetic, host or file
+    "phase": "string",  # train-step, forward-backward or forward
+}
+_STEP: Columns = {"step_ms": "Float64", "step_ms_low": "Float64", "step_ms_high": "Float64"}
+
+SPEED_COLUMNS: Columns = {
+    "framework": "string",
+    "tuning": "string",
+    "network": "string",
+    "device": "string",
+    "devices": "Int64",
+    "split": "string",
+    "emulated": "string",
+    "precision": "string",
+    "batch_size": "Int64",
+    "input": "string",
+    "phase": "string",
+    "compile_s": "Float64",
+    "first_step_s": "Float64",
+    "samples": "Int64",
+    **_STEP,
+    "images_per_s": "Float64",
+    "peak_memory_mb": "Float64",
+    "tflops": "Float64",  # algorithmic: the work the network asks for, however it was computed
+    "fraction_of_peak": "Float64",
+    "joules_per_image": "Float64",
+    "loss_first": "Float64",
+    "loss_last": "Float64",
+    "stable": "string",
+    "note": "string",
+    "signature": "string",
+    "status": "string",  # measured, parity-failed, does-not-fit, unsupported, missing, crashed or timed-out
+    "reason": "string",
+    "verdict": "string",  # of the check of the very program that was timed
+    "gauge": "Float64",  # that check's worst ratio of error to limit
+    "bytes_exchanged": "Int64",  # per device and step
+    "exchange_share": "Float64",  # of the step, at the measured copy bandwidth: a lower bound
+    "block_spread": "Float64",
+    "clock_mhz": "Float64",
+    "throttled": "string",
+    "weights_changed": "string",
+}
+
+SAMPLE_COLUMNS: Columns = {
+    **SETTING,
+    "block": "Int64",
+    "index": "Int64",
+    "steps": "Int64",
+    "seconds": "Float64",  # of these steps together
+    "warm": "string",  # yes: counted; no: before the steady state
+}
+
+LAYER_COLUMNS: Columns = {
+    "framework": "string",
+    "tuning": "string",
+    "network": "string",
+    "device": "string",
+    "precision": "string",
+    "batch_size": "Int64",
+    "layer": "string",
+    "pass": "string",  # forward, backward, or all
+    **_STEP,
+    "share": "Float64",  # of the sum of the layers
+    "gflops": "Float64",  # work, in GFLOP
+    "mbytes": "Float64",  # the least traffic that work needs
+    "tflops": "Float64",
+    "gb_per_s": "Float64",
+    "roof_tflops": "Float64",
+    "fraction_of_roof": "Float64",
+    "bound": "string",  # compute or memory
+    "signature": "string",
+}
+
+PEAK_COLUMNS: Columns = {
+    "framework": "string",
+    "device": "string",
+    "precision": "string",
+    "probe": "string",  # matmul, convolution or copy
+    "size": "Int64",
+    **_STEP,
+    "tflops": "Float64",
+    "gb_per_s": "Float64",
+    "best": "string",  # yes on the one peak and the one bandwidth that every figure is held against
+    "signature": "string",
+}
+
+EXCHANGE_COLUMNS: Columns = {
+    "network": "string",
+    "split": "string",
+    "devices": "Int64",
+    "batch_size": "Int64",
+    "precision": "string",
+    "where": "string",
+    "what": "string",
+    "bytes": "Int64",
+    "share": "Float64",
+}
+
+# Errors are shares of 1 in every table.
+TRAINING_COLUMNS: Columns = {
+    "framework": "string",
+    "network": "string",
+    "data": "string",
+    "epoch": "Int64",  # epochs done
+    "step": "Int64",  # steps done
+    "learning_rate": "Float64",
+    "loss": "Float64",  # mean over the epoch's steps
+    "top1_error": "Float64",  # of the validation part
+    "top5_error": "Float64",
+    "images_per_s": "Float64",
+    "signature": "string",
+    "label": "string",  # tells apart several trainings in one framework
+    "seed": "Int64",
+    "recipe": "string",
+    "phase": "string",  # epoch
+    "seconds": "Float64",
+    "best": "string",  # yes: the lowest top-1 error until then
+    "tuning": "string",
+    "precision": "string",
+    "device": "string",
+    "devices": "Int64",
+    "split": "string",
+}
+
+LOSS_COLUMNS: Columns = {
+    "framework": "string",
+    "label": "string",
+    "step": "Int64",
+    "loss": "Float64",
+    "learning_rate": "Float64",
+}
+
+EVALUATION_COLUMNS: Columns = {
+    "framework": "string",
+    "network": "string",
+    "weights": "string",  # short hash, or "ensemble of 3"
+    "data": "string",
+    "images": "Int64",
+    "crops": "Int64",
+    "top1_error": "Float64",
+    "top1_low": "Float64",  # of the 95 % interval
+    "top1_high": "Float64",
+    "top5_error": "Float64",
+    "top5_low": "Float64",
+    "top5_high": "Float64",
+    "paper_top1": "Float64",
+    "paper_top5": "Float64",
+    "comparable": "string",  # yes: the same network on the same images as the published figure
+    "signature": "string",
+    "part": "string",
+    "file": "string",
+    "status": "string",  # measured, unsupported, missing, crashed or timed-out
+    "reason": "string",
+    "tuning": "string",
+    "precision": "string",
+    "device": "string",
+    "images_per_s": "Float64",
+    "differing_views": "Int64",
+}
+
+CLASS_ERROR_COLUMNS: Columns = {
+    "framework": "string",
+    "weights": "string",
+    "crops": "Int64",
+    "class": "Int64",
+    "name": "string",
+    "images": "Int64",
+    "top1_error": "Float64",
+    "top5_error": "Float64",
+}
+
+# Only images whose top-1 or top-5 credit differs between two frameworks.
+AGREEMENT_COLUMNS: Columns = {
+    "weights": "string",
+    "crops": "Int64",
+    "image": "Int64",
+    "name": "string",
+    "label": "string",
+    "framework_a": "string",
+    "predicted_a": "string",
+    "probability_a": "Float64",
+    "framework_b": "string",
+    "predicted_b": "string",
+    "probability_b": "Float64",
+    "margin_a": "Float64",  # between the two likeliest classes
+    "margin_b": "Float64",
+}
+
+LEDGER_COLUMNS: Columns = {
+    "section": "string",
+    "claim": "string",
+    "source": "string",
+    "paper": "string",
+    "ours": "string",
+    "low": "Float64",
+    "high": "Float64",
+    "verdict": "string",  # holds, contradicted, measured or needs ImageNet
+    "on": "string",  # the data it was measured on
+    "command": "string",  # that would decide it
+    "note": "string",
+    "signature": "string",
+}
+
+ABLATION_COLUMNS: Columns = {
+    "ablation": "string",
+    "variant": "string",
+    "seed": "Int64",
+    "baseline_error": "Float64",
+    "variant_error": "Float64",
+    "difference": "Float64",  # variant less baseline
+    "epochs": "Int64",
+    "data": "string",
+    "signature": "string",
+}
+
+PUBLISHED_COLUMNS: Columns = {
+    "table": "string",
+    "model": "string",
+    "paper_top1": "Float64",
+    "paper_top5": "Float64",
+    "ours_top1": "Float64",
+    "ours_low1": "Float64",
+    "ours_high1": "Float64",
+    "ours_top5": "Float64",
+    "ours_low5": "Float64",
+    "ours_high5": "Float64",
+    "data": "string",
+    "comparable": "string",
+    "note": "string",
+    "run": "string",  # which of the user's networks ours is of
+}
+
+# Of figure 1: counted on training images after each epoch.
+TRAINING_ERROR_COLUMNS: Columns = {
+    "framework": "string",
+    "variant": "string",  # relu or tanh
+    "seed": "Int64",
+    "epoch": "Int64",
+    "training_error": "Float64",
+    "loss": "Float64",
+    "learning_rate": "Float64",
+    "network": "string",
+    "data": "string",
+    "signature": "string",
+}
+
+# A new kind is one more entry here.
+TABLES: dict[str, Columns] = {
+    "parity": PARITY_COLUMNS,
+    "self-test": SELF_TEST_COLUMNS,
+    "speed": SPEED_COLUMNS,
+    "sample": SAMPLE_COLUMNS,
+    "layer": LAYER_COLUMNS,
+    "peak": PEAK_COLUMNS,
+    "exchange": EXCHANGE_COLUMNS,
+    "training": TRAINING_COLUMNS,
+    "loss": LOSS_COLUMNS,
+    "evaluation": EVALUATION_COLUMNS,
+    "class-error": CLASS_ERROR_COLUMNS,
+    "agreement": AGREEMENT_COLUMNS,
+    "ledger": LEDGER_COLUMNS,
+    "ablation": ABLATION_COLUMNS,
+    "published": PUBLISHED_COLUMNS,
+    "training-error": TRAINING_ERROR_COLUMNS,
+}

@@ -1,0 +1,19 @@
+"""What an evaluation leaves beside its tables: its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports import evaluation_markdown
+from reports.cells import Row
+from reports.picture_frame import Picture
+
+
+def pictures(rows: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> list[Picture]:
+    """None: errors, agreement and classes are figures."""
+    del rows, run
+    return []
+
+
+markdown = evaluation_markdown.markdown
