@@ -10,8 +10,10 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests"]
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")
-# What one framework needs to be installed for: its own contract and a whole run. The rest is the same beside others.
-ALONE = ("tests/impls/test_with_frameworks.py", "tests/cli/test_cli_parity.py")
+# What one framework needs to be installed for: a comparison and a training. The rest is the same beside others.
+ALONE = ("tests/cli/test_cli_parity.py", "tests/impls/test_fresh_processes.py")
+# Most of a test is the start of processes, on one core; a file's tests stay together, for they share what they ran.
+SIDE_BY_SIDE = ("--numprocesses", "2", "--dist", "loadfile")
 
 
 def install(session: nox.Session, extras: str) -> None:
@@ -27,8 +29,9 @@ def tests(session: nox.Session) -> None:
     """The whole suite with all three frameworks, and the coverage of our lines. A missing framework fails."""
     install(session, "cpu,test")
     session.run(
-        "pytest", "--cov", "--cov-report=term", *session.posargs, env={"ALEXBENCH_REQUIRE_ALL": "1", "COLUMNS": "120"}
-    )
+        "pytest", *SIDE_BY_SIDE, "--cov", "--cov-report=term", *session.posargs,
+        env={"ALEXBENCH_REQUIRE_ALL": "1", "COLUMNS": "120"},
+    )  # fmt: skip
 
 
 @nox.session
@@ -36,7 +39,7 @@ def tests(session: nox.Session) -> None:
 def tests_alone(session: nox.Session, framework: str) -> None:
     """One framework alone: what its extra forgets to name is found here."""
     install(session, f"{framework},test")
-    session.run("pytest", *ALONE, "--only-framework", framework, *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *ALONE, "--only-framework", framework, *session.posargs)
 
 
 @nox.session

@@ -10,16 +10,21 @@ from typing import Any
 
 import click
 
+from harness import cli_options
+from harness.cli_data import prepare
+from harness.cli_evaluate import evaluate
 from harness.cli_exit import CONTEXT, QuietGroup, run
+from harness.cli_paper import paper
 from harness.cli_speed import speed
-from harness.cli_values import Device, FrameworkPython, NameList, OneName, framework_names, network_names
+from harness.cli_train import train
+from harness.cli_values import FrameworkPython, NameList, OneName, network_names
 from harness.parity import options as parity_options
 from harness.version import VERSION
 
 NETWORK = OneName("network", network_names)
 RECIPE = OneName("recipe", lambda: parity_options.RECIPES)
 FORMAT = click.Choice(["table", "csv", "json"])
-FILE = click.Path(path_type=Path)  # whether a file is there and readable is said by the code that reads it
+FILE = cli_options.FILE
 
 
 def main() -> None:
@@ -78,12 +83,7 @@ def show(file: Path, form: str) -> None:
 
 @cli.command()
 @click.option("--network", type=NETWORK, default="paper", show_default=True)
-@click.option(
-    "--frameworks",
-    type=NameList("framework", framework_names),
-    metavar="NAMES",
-    help="Comma-separated; all installed ones if not given.",
-)
+@cli_options.frameworks
 @click.option(
     "--level",
     "levels",
@@ -93,14 +93,7 @@ def show(file: Path, form: str) -> None:
     show_default=True,
     help="Comma-separated; split compares several devices with one.",
 )
-@click.option(
-    "--precision",
-    type=OneName("precision", lambda: parity_options.PRECISIONS),
-    metavar="NAME",
-    default="float32",
-    show_default=True,
-    help=f"One of {', '.join(parity_options.PRECISIONS)}.",
-)
+@cli_options.precision(parity_options.PRECISIONS)
 @click.option(
     "--tuning",
     type=click.Choice([*parity_options.TUNINGS, "both"]),
@@ -117,7 +110,7 @@ def show(file: Path, form: str) -> None:
     help=f"Weights where no file is given: {', '.join(parity_options.RECIPES)}.",
 )
 @click.option("--weights", type=FILE, metavar="FILE", help="A weights file instead of a recipe.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@cli_options.seed
 @click.option(
     "--images",
     type=FILE,
@@ -126,7 +119,7 @@ def show(file: Path, form: str) -> None:
     help="Image files or folders; two sample photographs if not given.",
 )
 @click.argument("more_images", type=FILE, nargs=-1, metavar="")
-@click.option("--device", type=Device(), metavar="NAME", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
+@cli_options.device
 @click.option(
     "--devices",
     type=click.IntRange(min=2),
@@ -149,27 +142,13 @@ def show(file: Path, form: str) -> None:
     metavar="TARGET",
     help="Your own network: ./mine.py:build or module:build. Repeatable.",
 )
-@click.option(
-    "--python",
-    "pythons",
-    type=FrameworkPython(),
-    multiple=True,
-    help="Run a framework with another interpreter. Repeatable.",
-)
+@cli_options.pythons
 @click.option("--self-test", is_flag=True, help="Plant known faults and show that each is caught and located.")
-@click.option("--large", is_flag=True, help="Allow a network that needs tens of gigabytes.")
+@cli_options.large
 @click.option("--jobs", type=click.IntRange(min=1), help="Workers at a time; chosen from the machine if not given.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=parity_options.DEFAULT_TIMEOUT_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="End a worker that says nothing for so long.",
-)
-@click.option("--out", type=FILE, metavar="DIR", help="Run folder; runs/<time>-parity if not given.")
-@click.option("--verbose", is_flag=True, help="Print every row as it is measured.")
+@cli_options.timeout(parity_options.DEFAULT_TIMEOUT_S)
+@cli_options.out("parity")
+@cli_options.verbose
 def parity(tuning: str, images: tuple[Path, ...], more_images: tuple[Path, ...], **values: Any) -> int:
     """Compare the frameworks with float64, layer by layer, forward and backward."""
     if more_images and not images:
@@ -179,12 +158,12 @@ def parity(tuning: str, images: tuple[Path, ...], more_images: tuple[Path, ...],
     yield_cores()
     from harness.parity import command
 
-    values["frameworks"] = values["frameworks"] or ()
     tunings = parity_options.TUNINGS if tuning == "both" else (tuning,)
     return command.run(parity_options.ParityOptions(tunings=tunings, images=(*images, *more_images), **values))
 
 
-cli.add_command(speed)
+for command in (speed, prepare, train, evaluate, paper):
+    cli.add_command(command)
 
 
 @cli.command()

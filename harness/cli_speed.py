@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from harness.cli_values import (
-    Device,
-    FrameworkPython,
-    NameList,
-    NumberList,
-    OneName,
-    framework_names,
-    network_names,
-)
+from harness import cli_options
+from harness.cli_options import FILE
+from harness.cli_values import NameList, NumberList, OneName, network_names
 from harness.speed import options as speed_options
 from harness.speed.options import Effort, SpeedOptions
 
-FILE = click.Path(path_type=Path)
 Command = Callable[..., int]
 
 WITH_RESUME = ("resume", "verbose", "timeout_s", "dry_run")
@@ -44,7 +36,7 @@ def _names(
 
 @click.command()
 @click.option("--gpus", type=click.IntRange(min=1), metavar="N", help="The same as --device cuda --devices N.")
-@click.option("--device", type=Device(), metavar="NAME", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@cli_options.device
 @click.option(
     "--devices",
     type=click.IntRange(min=1),
@@ -61,13 +53,7 @@ def _names(
     default=(),
     help="How several devices share a network: model, data, hybrid; all that it has if not given.",
 )
-@click.option(
-    "--frameworks",
-    type=NameList("framework", framework_names),
-    metavar="NAMES",
-    default=(),
-    help="Comma-separated, as are all lists here; all installed ones if not given.",
-)
+@cli_options.frameworks
 @click.option(
     "--network",
     "networks",
@@ -107,28 +93,14 @@ def _names(
     help=f"Weights where no file is given: {', '.join(speed_options.RECIPES)}.",
 )
 @click.option("--weights", type=FILE, metavar="FILE", help="A weights file instead of a recipe.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--python",
-    "pythons",
-    type=FrameworkPython(),
-    multiple=True,
-    help="Run a framework with another interpreter. Repeatable.",
-)
-@click.option("--large", is_flag=True, help="Allow a network that needs tens of gigabytes.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=speed_options.DEFAULT_TIMEOUT_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="End a worker that says nothing for so long.",
-)
+@cli_options.seed
+@cli_options.pythons
+@cli_options.large
+@cli_options.timeout(speed_options.DEFAULT_TIMEOUT_S)
 @click.option("--dry-run", is_flag=True, help="Print what would be measured and how long it would take.")
 @click.option("--resume", type=FILE, metavar="DIR", help="Go on with a run that broke off.")
-@click.option("--out", type=FILE, metavar="DIR", help="Run folder; runs/<time>-speed if not given.")
-@click.option("--verbose", is_flag=True, help="Print every row as it is measured.")
+@cli_options.out("speed")
+@cli_options.verbose
 def speed(
     gpus: int | None,
     quick: bool,
@@ -140,7 +112,7 @@ def speed(
 ) -> int:
     """Measure what training costs in each framework, stock and tuned, on one device or several."""
     context = click.get_current_context()
-    given = _given(context)
+    given = cli_options.given(context)
     if quick and rigorous:
         raise click.UsageError("--quick and --rigorous contradict each other: choose one")
     if gpus is not None and {"device", "devices"} & given:
@@ -161,12 +133,3 @@ def speed(
     from harness.speed import command
 
     return command.run(options, resume)
-
-
-def _given(context: click.Context) -> set[str]:
-    """Names of the parameters that the command line gave."""
-    return {
-        parameter.name
-        for parameter in context.command.params
-        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
-    }

@@ -52,17 +52,31 @@ class Progress:
         self._done[label] = min(self._parts[label], self._done[label] + amount)
         self._show()
 
+    def reach(self, label: str, amount: float) -> None:
+        """A part is so far, whatever was told before."""
+        self._done[label] = min(self._parts[label], amount)
+        self._show()
+
+    def title(self, text: str) -> None:
+        """What is under way: beside the bar on a terminal, nothing elsewhere."""
+        self._bar.update(self._task, description=text)
+
     def end(self, label: str) -> None:
         """A part will get no further."""
         self._done[label] = self._parts[label]
         self._show()
 
     def say(self, text: str) -> None:
-        """A line of what happened: above the bar on a terminal, with the seconds elsewhere."""
+        """A line of what happened: beside the bar on a terminal until the next one, with the seconds elsewhere."""
         if self._console.is_terminal:
             self._bar.update(self._task, description=text)
         else:
-            self._console.print(f"[{time.monotonic() - self._started:6.1f} s] {text}", markup=False, highlight=False)
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """A line of what happened, with the seconds: it stays, above the bar on a terminal."""
+        line = f"[{time.monotonic() - self._started:6.1f} s] {text}"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
         total = sum(self._parts.values()) or 1.0

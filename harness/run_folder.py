@@ -183,7 +183,8 @@ class RunFolder:
         run = {**self._run, **ended, "rows": counts}
         run.pop("process", None)
         try:
-            run["files"] = run_report.write(self.path, run, rows)
+            written = run_report.write(self.path, run, rows)
+            run["files"] = list(dict.fromkeys([*(run.get("files") or ()), *written]))  # the command may have named some
             self._write_run(run)
         except OSError as error:
             raise self._cannot_write(error, "tables and report") from None

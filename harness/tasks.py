@@ -8,7 +8,7 @@ it knows only through `impls.protocol`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from impls.protocol import Array, Arrays, Batch, Framework, Implementation, Oper
 from impls.spec import Network
 from impls.spec_json import layer_from_json, network_from_json
 from impls.weights import load as load_weights
+
+if TYPE_CHECKING:
+    from harness.evaluation.tasks import EvaluationRunner
+    from harness.training.tasks import TrainRunner
 
 Task = dict[str, Any]
 Fields = dict[str, Any]
@@ -70,6 +74,8 @@ class Runner:
         self._object: Any = None
         self._operators: dict[tuple[Settings, str | None], Operators] = {}
         self._speed: SpeedRunner | None = None
+        self._evaluation: EvaluationRunner | None = None
+        self._train: TrainRunner | None = None
 
     def load(self) -> None:
         """Import the implementation. Raises whatever its module raises."""
@@ -86,9 +92,24 @@ class Runner:
             "training": self._training,
             "external": self._external,
         }
-        if task["do"] not in performers:
-            return self._timed(task)
-        return performers[task["do"]](task)
+        if task["do"] in performers:
+            return performers[task["do"]](task)
+        by_kind = {"evaluate": self._evaluated, "train": self._trained}
+        return by_kind.get(task["do"].partition("-")[0], self._timed)(task)
+
+    def _evaluated(self, task: Task) -> Fields:
+        if self._evaluation is None:
+            from harness.evaluation.tasks import EvaluationRunner
+
+            self._evaluation = EvaluationRunner(self._framework(task))
+        return self._evaluation.run(task)
+
+    def _trained(self, task: Task) -> Fields:
+        if self._train is None:
+            from harness.training.tasks import TrainRunner
+
+            self._train = TrainRunner(self._framework(task))
+        return self._train.run(task)
 
     def _timed(self, task: Task) -> Fields:
         if self._speed is None:

@@ -30,6 +30,9 @@ STANDARD_LIBRARY_ONLY = (
     "harness/version.py",
     "harness/parity/options.py",
     "harness/speed/options.py",
+    "harness/training/options.py",
+    "harness/paper/options.py",
+    "harness/evaluation/options.py",
 )
 OWN_FRAMEWORK = {
     "with_torch": {"torch"},
@@ -142,6 +145,8 @@ def loaded_by(*arguments: str) -> set[str]:
         ["weights", "show"],
         ["parity"],
         ["speed"],
+        ["paper"],
+        ["evaluate"],
         ["doctor"],
         ["completion"],
     ],

@@ -58,7 +58,7 @@ def test_the_files_it_links_are_there() -> None:
 
 def test_every_option_it_names_exists() -> None:
     shown = ""
-    for name in ("parity", "speed", "compare"):
+    for name in ("parity", "speed", "compare", "prepare", "train", "evaluate", "paper"):
         command = [sys.executable, "-m", "harness.cli", name, "--help"]
         shown += subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     section = README[: README.index("## Installing less")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from harness import environment
 from harness.errors import CannotMeasure, UsageError
+from harness.kept_rows import keeper
 from harness.parity.command import in_folder
 from harness.parity.material import workspace
 from harness.progress import Progress
@@ -141,7 +142,7 @@ def _measured(
     started = time.monotonic()
     with workspace(folder.path) as space, Progress("speed") as progress:
         material = Material(options, space)
-        sweep = SpeedRun(options, material, progress, _keeper(folder, options.verbose), folder.note)
+        sweep = SpeedRun(options, material, progress, keeper(folder, options.verbose), folder.note)
         if stands:
             hashes = {name: material.weights_of(name)[1].content_hash for name in options.networks}
             resume.check_weights(folder.path, folder.facts, hashes)
@@ -153,18 +154,6 @@ def _measured(
     show({kind: folder.rows(kind) for kind in KINDS}, folder.facts)
     timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}
     return exit_code(sweep.rows), failures(sweep.rows), timings
-
-
-def _keeper(folder: RunFolder, verbose: bool) -> Callable[[str, Row], None]:
-    console = Console(stderr=True)
-
-    def keep(kind: str, row: Row) -> None:
-        folder.append(kind, row)
-        if verbose:
-            shown = " ".join(f"{name}={value}" for name, value in row.items() if value is not None)
-            console.print(f"{kind}: {shown}", markup=False, highlight=False, soft_wrap=True)
-
-    return keep
 
 
 def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:

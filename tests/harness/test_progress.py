@@ -34,6 +34,15 @@ def test_without_a_terminal_there_are_plain_lines_with_the_seconds() -> None:
     )
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_told_stays(terminal: bool) -> None:
+    out = console(terminal)
+    with Progress("train", out) as progress:
+        progress.tell("torch: epoch 1 [of 2]")
+        progress.title("torch epoch 2")
+    assert re.search(r"\[ +\d+\.\d s\] torch: epoch 1 \[of 2\] *\r?\n", text_of(out))
+
+
 def test_on_a_terminal_there_is_a_bar_that_is_gone_afterwards() -> None:
     out = console(terminal=True)
     with Progress("parity of paper", out) as progress:

@@ -1,0 +1,122 @@
+"""Reading run folders that anybody may have made: sizes are bounded before anything is read, and nothing is written.
+
+Whatever is wrong with a folder is one line.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from harness import strict_json
+from harness.errors import UsageError
+from harness.run_folder import RUN_FILE
+from reports import tables
+
+MOST_RUN_BYTES = 16 << 20
+MOST_TABLE_BYTES = 128 << 20  # of a file
+MOST_UNPACKED_BYTES = 512 << 20  # of a Parquet file's columns
+MOST_ROWS = 500_000
+MOST_ROWS_OF = {"speed": 20_000}
+BAD_FILE = (OSError, ValueError, RecursionError, OverflowError, pa.ArrowException)
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What run.json holds, of a run that may still be under way. Raises UsageError."""
+    if not path.is_dir():
+        raise UsageError(f"{path} is not a folder: give the folder of a run of alexbench")
+    file = path / RUN_FILE
+    try:
+        found = strict_json.loads(_bytes(file, MOST_RUN_BYTES).decode("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not a run folder: it has no {RUN_FILE}") from None
+    except BAD_FILE as error:
+        raise _unreadable(file, error) from None
+    if not isinstance(found, dict) or "alexbench" not in found:
+        raise UsageError(f"{path} is not a run folder: its {RUN_FILE} was not written by alexbench")
+    return found
+
+
+def rows(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The rows of one kind: its table, and what a run that broke off (or is being resumed) has kept beside it.
+
+    Raises UsageError.
+    """
+    found: list[dict[str, Any]] = []
+    for file, reader in ((path / f"{kind}.parquet", _parquet), (path / f".rows-{kind}.jsonl", _lines)):
+        try:
+            if file.exists():
+                found += tables.records(tables.frame(kind, reader(file, kind)))
+        except BAD_FILE as error:
+            raise _unreadable(file, error) from None
+    return found
+
+
+def _parquet(file: Path, kind: str) -> list[dict[str, Any]]:
+    _check_size(file, MOST_TABLE_BYTES)
+    wanted = [field for field in pa.parquet.read_schema(file) if field.name in tables.TABLES[kind]]
+    nested = [field for field in wanted if pa.types.is_nested(field.type)]
+    if nested:
+        raise ValueError(f"column {nested[0].name} is {str(nested[0].type)[:40]}, where plain values are expected")
+    # Texts stay a dictionary until their length is known: a small file can hold a long one a million times.
+    texts = [field.name for field in wanted if not pa.types.is_primitive(field.type)]
+    with pa.parquet.ParquetFile(file, read_dictionary=texts) as opened:
+        _check_rows(opened.metadata.num_rows, kind)
+        table = opened.read(columns=[field.name for field in wanted])
+    _check_unpacked(sum(_unpacked(column) for column in table.columns))
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
+
+
+def _unpacked(column: Any) -> int:
+    """Bytes that a column takes as plain values."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = (pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() for chunk in column.chunks)
+    return sum(length or 0 for length in lengths)
+
+
+def _lines(file: Path, kind: str) -> list[dict[str, Any]]:
+    lines = _bytes(file, MOST_TABLE_BYTES).decode("utf-8", errors="replace").split("\n")[:-1]
+    _check_rows(len(lines), kind)  # what follows the last line break broke off in writing
+    found = [strict_json.loads(line) for line in lines]
+    columns = tables.TABLES[kind]
+    if not all(isinstance(row, dict) for row in found):
+        raise ValueError("a line is not a row")
+    return [{name: value for name, value in row.items() if name in columns} for row in found]
+
+
+def _bytes(file: Path, most: int) -> bytes:
+    _check_size(file, most)
+    with file.open("rb") as opened:
+        return opened.read(most)
+
+
+def _check_size(file: Path, most: int) -> None:
+    """Before it is opened: a pipe would wait for ever."""
+    facts = file.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("not a file")
+    if facts.st_size > most:
+        raise ValueError(f"{facts.st_size} bytes, at most {most} are read")
+
+
+def _check_unpacked(size: int) -> None:
+    if size > MOST_UNPACKED_BYTES:
+        raise ValueError(f"{size} bytes unpacked, at most {MOST_UNPACKED_BYTES} are read")
+
+
+def _check_rows(count: int, kind: str) -> None:
+    most = MOST_ROWS_OF.get(kind, MOST_ROWS)
+    if count > most:
+        raise ValueError(f"{count} rows, at most {most} are read")
+
+
+def _unreadable(file: Path, error: BaseException) -> UsageError:
+    why = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+    return UsageError(f"cannot read {file}: {why[:200]}")
