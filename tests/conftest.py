@@ -7,6 +7,8 @@ test is skipped; with ALEXBENCH_REQUIRE_ALL set it fails, so that a suite that r
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -49,3 +51,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"{framework} is required here and {', '.join(missing)} is not installed", pytrace=False)
         if missing:
             pytest.skip(f"{framework}: {', '.join(missing)} not installed")
+
+
+@pytest.fixture(autouse=True)
+def _signals_stay_as_they_were() -> Iterator[None]:
+    """What a test ignores, the processes of later tests would ignore too."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    assert {number: signal.getsignal(number) for number in before} == before

@@ -26,6 +26,7 @@ from harness.progress import Progress
 from harness.run_folder import RunFolder
 
 ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(options: ParityOptions) -> int:
@@ -47,7 +48,8 @@ def run(options: ParityOptions) -> int:
 
 def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dict[str, float]]]) -> int:
     """Run `measure`, and whatever happens close the folder with what was kept and show it."""
-    previous = signal.signal(signal.SIGTERM, _terminated)
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         code, failures, timings = measure()
         folder.close("complete", failures=failures, timings=timings)
@@ -63,14 +65,15 @@ def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dic
         folder.close("failed", failures=[f"{type(error).__name__}: {error}"])
         raise
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     _point_to(folder)
     return code
 
 
 def _finish_undisturbed() -> None:
     """A second Ctrl-C must not cost the tables: writing them takes a second or two."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     print("interrupted: writing what was measured", file=sys.stderr)
 
