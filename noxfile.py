@@ -27,7 +27,7 @@ def install(session: nox.Session, extras: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The whole suite with all three frameworks, and the coverage of our lines. A missing framework fails."""
-    install(session, "cpu,test")
+    install(session, "cpu,onnxruntime,formats,test")
     session.run(
         "pytest", *SIDE_BY_SIDE, "--cov", "--cov-report=term", *session.posargs,
         env={"ALEXBENCH_REQUIRE_ALL": "1", "COLUMNS": "120"},

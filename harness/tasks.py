@@ -15,7 +15,7 @@ import numpy as np
 from harness.parity.composed import ComposedFramework
 from harness.parity.faults import FAULTS
 from harness.speed.tasks import SpeedRunner
-from impls import derive, registry, tensor_file
+from impls import derive, reading, registry, tensor_file
 from impls.protocol import Array, Arrays, Batch, Framework, Implementation, Operators, Settings, Unsupported, UpdateRule
 from impls.spec import Network
 from impls.spec_json import layer_from_json, network_from_json
@@ -91,6 +91,8 @@ class Runner:
             "gradients": self._gradients,
             "training": self._training,
             "external": self._external,
+            "read-network": self._read_network,
+            "write-network": self._write_network,
         }
         if task["do"] in performers:
             return performers[task["do"]](task)
@@ -205,6 +207,17 @@ class Runner:
             pass
         outputs |= {f"weights/{name}": value for name, value in implementation.weights().items()}
         _write(task["output"], outputs | {"losses": np.asarray(losses)})
+        return {}
+
+    def _read_network(self, task: Task) -> Fields:
+        """Somebody's class or model as this project's own description: see `impls.registry.READERS`."""
+        return {"reading": reading.to_json(self._object(task["target"], task.get("side")))}
+
+    def _write_network(self, task: Task) -> Fields:
+        """A network's weights as the framework's own file: see `impls.registry.WRITERS`."""
+        network = network_from_json(task["network"])
+        arrays = load_weights(task["weights"], network, verify=False).arrays
+        self._object(network, arrays, task["output"], task["metadata"])
         return {}
 
     def _external(self, task: Task) -> Fields:

@@ -26,6 +26,19 @@ ENVIRONMENTS: dict[str, str] = {
     "jax": "impls.with_jax.tuning:environment",
 }
 
+# read(target, side) -> impls.reading.Reading: somebody's module or model, "./file.py:Class", in its framework.
+READERS: dict[str, str] = {
+    "torch": "impls.with_torch.reading:read",
+    "keras": "impls.with_tensorflow.reading:read",
+    "flax": "impls.with_jax.reading:read",
+}
+
+# write(network, weights, path, metadata): a network's weights in the framework's own kind of file.
+WRITERS: dict[str, str] = {
+    "torch": "impls.with_torch.exporting:write",
+    "keras": "impls.with_tensorflow.exporting:write",
+}
+
 # What `import` needs to find before a built-in framework can run.
 REQUIRED_MODULES: dict[str, tuple[str, ...]] = {
     "torch": ("torch",),

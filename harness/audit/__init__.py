@@ -1,0 +1,1 @@
+"""Where a network departs from another one, and what each departure does."""

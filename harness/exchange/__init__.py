@@ -1,0 +1,1 @@
+"""Weights in from others' files, and out to them."""

@@ -1,0 +1,1 @@
+"""Others' networks, read from files and classes into `impls.reading`."""
