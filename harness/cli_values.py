@@ -27,7 +27,7 @@ def framework_names() -> list[str]:
     """The registered frameworks, plug-ins included."""
     from impls import registry
 
-    return list(registry.frameworks())
+    return list(registry.frameworks(forward_only=True))
 
 
 def unknown(kind: str, value: str, known: Sequence[str]) -> str:

@@ -37,6 +37,7 @@ class FrameworkState:
     details: Mapping[str, str] = field(default_factory=dict)  # what else the framework says of itself
     reason: str = ""
     remedy: str = ""  # the command that mends it
+    not_missed: bool = False  # not installed, and an addition to the others: forward only
     no_cuda: str = ""  # what the framework says where it works and finds no NVIDIA GPU
 
 
@@ -58,8 +59,8 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> int:
-        """0 where everything works, 3 where something is missing or broken."""
-        broken = any(found.state != "works" for found in self.frameworks)
+        """0 where everything works, 3 where something is missed or broken."""
+        broken = any(found.state != "works" and not found.not_missed for found in self.frameworks)
         return 3 if broken or self.missing_core or not self.frameworks else 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def diagnose(pythons: Mapping[str, str] | None = None, timeout_s: float = TIMEOU
 
     `pythons` names the interpreter of a framework that lives in another virtual environment.
     """
-    frameworks = tuple(examine(registry.frameworks(), pythons or {}, timeout_s))
+    frameworks = tuple(examine(registry.frameworks(forward_only=True), pythons or {}, timeout_s))
     missing_core = tuple(text for text, satisfied in requirements.wanted("").items() if not satisfied)
     return Diagnosis(
         version=VERSION,
@@ -135,6 +136,7 @@ def _state(name: str, answer: _Answer, python: str) -> FrameworkState:
         details={key: value for key, value in facts.items() if key not in {"version", "device"}},
         reason=reason,
         remedy=_remedy(name, state, python),
+        not_missed=state == "missing" and name in registry.FORWARD_ONLY,
         no_cuda=answer.reason if list(answer.facts) == ["cpu"] else "",
     )
 
@@ -150,7 +152,7 @@ def _verdict(name: str, answer: _Answer, version: str) -> tuple[State, str]:
 
 def _remedy(name: str, state: State, python: str) -> str:
     """The command that mends it; none where it works, or where the framework is not of this project."""
-    if state == "works" or name not in registry.BUILT_IN:
+    if state == "works" or name not in {**registry.BUILT_IN, **registry.FORWARD_ONLY}:
         return ""
     if state != "broken":
         return requirements.install_command(name, python)

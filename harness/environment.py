@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 # Distributions that shape a result. TensorFlow comes under several names, so each is asked for.
 DISTRIBUTIONS = (
-    "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "jaxlib", "flax", "optax",
+    "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "jaxlib", "flax", "optax", "onnx", "onnxruntime",
     "numpy", "safetensors", "pandas", "pyarrow", "matplotlib", "rich", "pillow", "scikit-learn",
 )  # fmt: skip
 

@@ -159,7 +159,7 @@ class Runner:
         x, mask = arrays["x"], arrays.get("mask")
         operators = self._ops(task)
         outputs: Arrays = {"y": operators.forward(layer, x, parameters, mask)}
-        if "dy" in arrays:
+        if "dy" in arrays and not task.get("forward_only"):
             result = operators.vjp(layer, x, parameters, arrays["dy"], mask)
             outputs |= {"dx": result.dx, **result.dparameters}
         _write(task["output"], outputs)

@@ -209,7 +209,8 @@ class Framework(Protocol):
     """The entry point of a `with_*` package.
 
     `layer_work`, `probe`, `device_memory_mb`, `follow`, `splits` and an implementation's `loop` serve timing and
-    several devices; a framework without them can be compared on one.
+    several devices; a framework without them can be compared on one. One that `impls.registry.FORWARD_ONLY` names has
+    neither gradients nor masks: of its operators `forward` is asked for, of its implementation `activations`.
     """
 
     name: str

@@ -18,12 +18,16 @@ BUILT_IN: dict[str, str] = {
     "jax": "impls.with_jax.framework:FRAMEWORK",
 }
 
+# What offers no gradients: compared with the reference as far as that goes, and neither trained, timed nor scored.
+FORWARD_ONLY: dict[str, str] = {"onnxruntime": "impls.with_onnxruntime.framework:FRAMEWORK"}
+
 # environment(settings) -> variables that must stand before the framework is imported. Standard library only, so that
 # they can be asked for in a process that will never import the framework.
 ENVIRONMENTS: dict[str, str] = {
     "torch": "impls.with_torch.tuning:environment",
     "tensorflow": "impls.with_tensorflow.tuning:environment",
     "jax": "impls.with_jax.tuning:environment",
+    "onnxruntime": "impls.with_onnxruntime.tuning:environment",
 }
 
 # read(target, side) -> impls.reading.Reading: somebody's module or model, "./file.py:Class", in its framework.
@@ -44,6 +48,7 @@ REQUIRED_MODULES: dict[str, tuple[str, ...]] = {
     "torch": ("torch",),
     "tensorflow": ("tensorflow",),
     "jax": ("jax", "flax"),
+    "onnxruntime": ("onnx", "onnxruntime"),
 }
 
 
@@ -55,21 +60,31 @@ class NotLoadable(ValueError):
     """A "module:attribute" reference that cannot be loaded; the message says why."""
 
 
-def frameworks() -> dict[str, str]:
-    """Every registered framework and its "module:attribute". Raises NotLoadable where a plug-in repeats a name."""
+def frameworks(*, forward_only: bool = False) -> dict[str, str]:
+    """Every registered framework and its "module:attribute", on request those too that are forward only.
+
+    Raises NotLoadable where a plug-in repeats a name.
+    """
     found = dict(BUILT_IN)
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name in found:
+        if point.name in found or point.name in FORWARD_ONLY:
             raise NotLoadable(f"entry point {point.name!r} ({point.value}) repeats a registered framework")
         found[point.name] = point.value
-    return found
+    return {**found, **FORWARD_ONLY} if forward_only else found
 
 
-def reference(name: str) -> str:
-    """The "module:attribute" of a registered framework. Raises UnknownFramework."""
-    known = frameworks()
+def reference(name: str, *, forward_only: bool = False) -> str:
+    """The "module:attribute" of a registered framework, on request of one that is forward only.
+
+    Raises UnknownFramework.
+    """
+    known = frameworks(forward_only=forward_only)
     if name in known:
         return known[name]
+    if name in FORWARD_ONLY:
+        raise UnknownFramework(
+            f"{name} is forward only, and taken by alexbench parity alone: choose from {', '.join(known)}"
+        )
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UnknownFramework(f"unknown framework {name!r}: {hint}registered are {', '.join(known)}")

@@ -89,7 +89,8 @@ def _wanting(diagnosis: Found) -> list[Found]:
 
 
 def _sentence(diagnosis: Found) -> Text:
-    wanting = [f"{found['name']} {_verb(found['state'])}" for found in _wanting(diagnosis)]
+    missed = [found for found in _wanting(diagnosis) if not found.get("not_missed")]
+    wanting = [f"{found['name']} {_verb(found['state'])}" for found in missed]
     if diagnosis["missing_core"]:
         wanting.append("the core is incomplete")
     if not diagnosis["frameworks"]:

@@ -24,13 +24,16 @@ MOST_ROWS = 50  # of rows that did not pass, in report.md; the tables have all o
 HEADER = ("level", "framework", "checks", "error / gauge", "error / baseline", "verdict")
 
 
-def show(rows: Sequence[Row], console: Console | None = None) -> None:
+def show(rows: Sequence[Row], console: Console | None = None, *, forward_only: Sequence[str] = ()) -> None:
     """Print the summary. Without a terminal it is plain text, 80 columns wide."""
-    (console or Console()).print(summary(rows), highlight=False)
+    (console or Console()).print(summary(rows, forward_only), highlight=False)
 
 
-def summary(rows: Sequence[Row]) -> RenderableType:
-    """The lines, the failures, the counts of what proves nothing, and the verdict as the last line."""
+def summary(rows: Sequence[Row], forward_only: Sequence[str] = ()) -> RenderableType:
+    """The lines, the failures, the counts of what proves nothing, and the verdict as the last line.
+
+    `forward_only` names the frameworks that have no gradients to compare.
+    """
     found = digest(rows)
     parts: list[RenderableType] = [_lines(found.lines)] if found.lines else []
     parts += [part for failure in found.failures[:MOST_FAILURES] for part in _failure(failure)]
@@ -39,8 +42,14 @@ def summary(rows: Sequence[Row]) -> RenderableType:
     shortfall = _shortfall(found)
     if shortfall:
         parts += [Text(), Text(shortfall, style="yellow")]
+    if forward_only:
+        parts += [Text(), Text(_forward_only(forward_only))]
     style = "bold green" if found.sentence.startswith("Equal") else "bold red"
     return Group(*parts, Text(), Text(found.sentence, style=style))
+
+
+def _forward_only(names: Sequence[str]) -> str:
+    return f"Forward only, without gradients, loss and training: {', '.join(names)}."
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -92,6 +101,8 @@ def markdown(rows: Sequence[Row], run: Mapping[str, Any], picture: str = "", sel
     sections = [f"# alexbench {run.get('command', 'parity')}"]
     if rows or not self_test_rows:
         sections.append(f"**{digest(rows).sentence}**")
+    if run.get("forward_only"):
+        sections.append(_forward_only(run["forward_only"]))
     sections += [run_facts.unfinished(run), *body(rows, picture, self_test_rows)]
     sections += ["## The run", run_facts.markdown(run)]
     return "\n\n".join(filter(None, sections)) + "\n"

@@ -14,13 +14,14 @@ import pytest
 
 from impls import registry
 
+KNOWN = {**registry.BUILT_IN, **registry.FORWARD_ONLY}
 REQUIRE_ALL = os.environ.get("ALEXBENCH_REQUIRE_ALL", "0") not in ("", "0")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--only-framework",
-        choices=list(registry.BUILT_IN),
+        choices=list(KNOWN),
         help="run the tests that need this framework and no other; fail where it is missing",
     )
 
@@ -29,7 +30,7 @@ def needed_frameworks(item: pytest.Item) -> set[str]:
     """Built-in frameworks a test needs, from its markers and its `framework` parameter."""
     names = {name for marker in item.iter_markers("needs") for name in marker.args}
     parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    if parameters.get("framework") in registry.BUILT_IN:
+    if parameters.get("framework") in KNOWN:
         names.add(parameters["framework"])
     return names
 

@@ -15,8 +15,8 @@ from impls import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("impls", "harness", "reports")
-FRAMEWORKS = frozenset({"torch", "torchvision", "tensorflow", "keras", "jax", "jaxlib", "flax", "optax"})
-HEAVY = FRAMEWORKS | {"numpy", "pandas", "pyarrow", "matplotlib", "PIL", "safetensors", "sklearn", "rich"}
+FRAMEWORKS = frozenset({"torch", "torchvision", "tensorflow", "keras", "jax", "jaxlib", "flax", "optax", "onnxruntime"})
+HEAVY = FRAMEWORKS | {"numpy", "pandas", "pyarrow", "onnx", "matplotlib", "PIL", "safetensors", "sklearn", "rich"}
 
 # Beside the standard library and what is named here, nothing.
 STANDARD_LIBRARY_ONLY = (
@@ -33,11 +33,13 @@ STANDARD_LIBRARY_ONLY = (
     "harness/training/options.py",
     "harness/paper/options.py",
     "harness/evaluation/options.py",
+    "harness/audit/options.py",
 )
 OWN_FRAMEWORK = {
     "with_torch": {"torch"},
     "with_tensorflow": {"tensorflow", "keras"},
     "with_jax": {"jax", "jaxlib", "flax", "optax"},
+    "with_onnxruntime": {"onnxruntime"},
 }
 
 

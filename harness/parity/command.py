@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import environment
+from harness import environment, option_record
 from harness.errors import AlexbenchError, UsageError
 from harness.launch import WorkerSpec
 from harness.parity import material
@@ -24,6 +24,7 @@ from harness.parity.run import ParityRun, Problem
 from harness.parity.schedule import Schedule
 from harness.progress import Progress
 from harness.run_folder import RunFolder
+from impls import registry
 
 ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 ENDINGS = (signal.SIGINT, signal.SIGTERM)
@@ -41,8 +42,11 @@ def run(options: ParityOptions) -> int:
     material.check_precision(options)
     specs = material.workers(options)
     given = material.inputs(options, network)  # before an earlier run's tables make room for this one's
-    facts = {"layers": [layer.name for layer in network.layers]}
-    folder = RunFolder.create("parity", material.arguments(options), options.out, facts=facts)
+    facts = {
+        "layers": [layer.name for layer in network.layers],
+        "forward_only": [spec.label for spec in specs if spec.label in registry.FORWARD_ONLY],
+    }
+    folder = RunFolder.create("parity", option_record.recorded(options), options.out, facts=facts)
     return in_folder(folder, lambda: _measured(options, given, specs, folder))
 
 
@@ -94,18 +98,21 @@ def _measured(
         made, weights_hash = material.material(options, given, workspace)
         book = JobBook(Bench(made))
         labels = [spec.label for spec in specs]
-        outside = set(options.impls)
+        outside, forward_only = set(options.impls), frozenset(registry.FORWARD_ONLY).intersection(labels)
         origin = Origin("", "", options.device, options.precision, network.name, weights_hash, options.seed)
         # The signature of the whole run; rows add their framework's.
         folder.describe(signature=origin.signature(""))
         parity = ParityRun(
             book=book,
             origins={label: _named(origin, label) for label in labels},
-            levels={label: ("forward",) if label in outside else options.levels for label in labels},
+            levels={
+                label: ("forward",) if label in outside else material.levels_of(label, options) for label in labels
+            },
             tunings={label: ("",) if label in outside else options.tunings for label in labels},
             keep=_keeper(folder, options.verbose),
             progress=progress,
             outside=dict.fromkeys(outside, (options.levels, options.tunings)),
+            forward_only=forward_only,
         )
         for label in labels:
             progress.expect(label, parity.total(label))
@@ -113,7 +120,7 @@ def _measured(
         preparations = book.preparations(options.levels if set(labels) - outside else ("forward",))
         schedule = Schedule(workspace, at_once, options.precision, parity, preparations)
         schedule.run({spec.label: (spec, parity.assignments(spec.label)) for spec in specs})
-    show(parity.rows)
+    show(parity.rows, sorted(forward_only))
     timings = {"seconds": time.monotonic() - started}
     timings |= {f"peak_memory_mb.{label}": value for label, value in parity.peak_memory_mb.items()}
     timings["peak_memory_mb.harness"] = environment.peak_memory_mb()
@@ -147,11 +154,11 @@ def _short(value: Any) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[Row], forward_only: Sequence[str] = ()) -> None:
     """The summary a person reads in ten seconds."""
     from reports import parity_summary
 
-    parity_summary.show(rows)
+    parity_summary.show(rows, forward_only=forward_only)
 
 
 def exit_code(rows: Sequence[Row], problems: Sequence[Problem]) -> int:

@@ -29,6 +29,7 @@ class Job:
     layer: str
     task: dict[str, Any]  # without id, tuning, device, output: the session adds them
     check: Callable[[Outputs], Iterator[Finding]]
+    has_forward_part: bool = True  # that stands without gradients and without a dropout mask
 
 
 class JobBook:
@@ -38,11 +39,13 @@ class JobBook:
         self.bench = bench
         self._jobs: dict[str, list[Job]] = {}
 
-    def jobs(self, level: str) -> list[Job]:
-        """The jobs of one level. Raises KeyError for a level that does not exist."""
+    def jobs(self, level: str, *, forward_only: bool = False) -> list[Job]:
+        """The jobs of one level, or their forward parts. Raises KeyError for a level that does not exist."""
         if level not in self._jobs:
             self._jobs[level] = list(_MAKERS[level](self.bench))
-        return self._jobs[level]
+        if not forward_only:
+            return self._jobs[level]
+        return [_forward_part(job) for job in self._jobs[level] if job.has_forward_part]
 
     def preparations(self, levels: Sequence[str]) -> Iterator[Callable[[], object]]:
         """What takes long on the way to the levels' references, in the order in which it will be asked for."""
@@ -59,9 +62,21 @@ class JobBook:
             yield lambda: bench.forward(*bench.chunks[0])
             yield lambda: bench.training
 
-    def count(self, level: str) -> int | None:
+    def count(self, level: str, *, forward_only: bool = False) -> int | None:
         """How many jobs a level has; None while nobody has asked for them."""
-        return len(self._jobs[level]) if level in self._jobs else None
+        if level not in self._jobs:
+            return None
+        return sum(job.has_forward_part or not forward_only for job in self._jobs[level])
+
+
+def _forward_part(job: Job) -> Job:
+    """A job without gradients: neither are they asked for nor is anything said of them."""
+
+    def check(outputs: Outputs) -> Iterator[Finding]:
+        alone = job.level == "forward"
+        return (finding for finding in job.check(outputs) if alone or finding.tensor == "y")
+
+    return replace(job, task={**job.task, "forward_only": True}, check=check)
 
 
 # --- single layers ----------------------------------------------------------------------------------------------------
@@ -76,7 +91,7 @@ def operator_jobs(bench: Bench) -> Iterator[Job]:
             "do": "cross-entropy",
             "inputs": bench.file(f"loss{index}", {"logits": loss.logits, "labels": loss.labels}),
         }
-        yield Job("operator", loss.name, "", task, _check_loss(bench, loss))
+        yield Job("operator", loss.name, "", task, _check_loss(bench, loss), has_forward_part=False)
 
 
 def layer_jobs(bench: Bench) -> Iterator[Job]:
@@ -96,7 +111,7 @@ def _case_job(level: str, bench: Bench, case: Case, file: str, more: dict[str, A
         arrays |= {f"parameter/{name}": value for name, value in case.parameters.items()}
     task = {"do": "layer", "layer": layer_to_json(case.layer), "inputs": bench.file(file, arrays), **more}
     layer = case.layer.name if level == "layer" else ""
-    return Job(level, case.name, layer, task, _check_case(level, bench, case))
+    return Job(level, case.name, layer, task, _check_case(level, bench, case), has_forward_part=case.mask is None)
 
 
 def _check_case(level: str, bench: Bench, case: Case) -> Callable[[Outputs], Iterator[Finding]]:
@@ -170,7 +185,8 @@ def gradient_jobs(bench: Bench) -> Iterator[Job]:
         "weights": str(bench.material.weights_file),
         "inputs": bench.file("batch", arrays),
     }
-    yield Job("gradient", _batch_name(bench), "", task, lambda outputs: check_gradient(bench, outputs))
+    name = _batch_name(bench)
+    yield Job("gradient", name, "", task, lambda outputs: check_gradient(bench, outputs), has_forward_part=False)
 
 
 def _batch_name(bench: Bench) -> str:
@@ -250,7 +266,8 @@ def training_jobs(bench: Bench) -> Iterator[Job]:
         "bias_scale": BIAS_SCALE,
         "decisions": decisions.deciding_layers(bench.network),
     }
-    yield Job("training", f"{len(bench.steps)} steps", "", task, lambda outputs: check_training(bench, outputs))
+    name = f"{len(bench.steps)} steps"
+    yield Job("training", name, "", task, lambda outputs: check_training(bench, outputs), has_forward_part=False)
 
 
 def check_training(bench: Bench, outputs: Outputs) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from harness.errors import CannotMeasure, UsageError
 from harness.launch import WorkerSpec
 from harness.parity import split_level
 from harness.parity.bench import Material
-from harness.parity.options import ParityOptions
+from harness.parity.options import FORWARD_LEVELS, FORWARD_PRECISIONS, ParityOptions
 from harness.requirements import install_command
 from harness.shared_cores import YIELDING
 from impls import catalog, registry, weights
@@ -50,20 +50,56 @@ def check_precision(options: ParityOptions) -> None:
 def workers(options: ParityOptions) -> list[WorkerSpec]:
     """Who takes part: outside implementations, and the frameworks asked for or installed.
 
-    Raises UnknownFramework, and CannotMeasure where nobody is there.
+    Raises UnknownFramework, CannotMeasure where nobody is there, and UsageError for what one asked for cannot do.
     """
     if not math.isfinite(options.timeout_s):
         raise UsageError(f"--timeout {options.timeout_s} is no number of seconds")
     pythons = dict(options.pythons)
     names = list(options.frameworks)
+    for name in names:
+        _check_abilities(name, options)
     if not names and not options.impls:
-        names = [name for name in registry.frameworks() if name in pythons or not registry.missing_modules(name)]
+        known = registry.frameworks(forward_only=_takes_forward_only(options))
+        names = [name for name in known if name in pythons or not registry.missing_modules(name)]
         if not names:
             raise CannotMeasure(f"no framework is installed: {install_command('cpu')}, or one of the three alone")
     ordered = sorted(dict.fromkeys(names), key=lambda name: name not in LONGEST_FIRST)
-    made = [_spec(options, name, registry.reference(name), pythons.get(name)) for name in ordered]
+    made = [_spec(options, name, registry.reference(name, forward_only=True), pythons.get(name)) for name in ordered]
     outside = [_spec(options, target, _absolute(target), None) for target in dict.fromkeys(options.impls)]
     return [*made, *outside]
+
+
+def levels_of(name: str, options: ParityOptions) -> tuple[str, ...]:
+    """The levels asked for, of a framework without gradients those that have a forward part."""
+    if name not in registry.FORWARD_ONLY:
+        return options.levels
+    return tuple(level for level in options.levels if level in FORWARD_LEVELS)
+
+
+def _check_abilities(name: str, options: ParityOptions) -> None:
+    """Raises UsageError for a framework without gradients where it can do nothing of what is asked for."""
+    if name not in registry.FORWARD_ONLY:
+        return
+    if options.self_test:
+        raise UsageError(f"--self-test plants its faults in gradients too: {name} is forward only")
+    if not levels_of(name, options):
+        asked, offered = ", ".join(options.levels), ", ".join(FORWARD_LEVELS)
+        raise UsageError(f"{name} is forward only: --level {asked} is not among its levels {offered}")
+    if options.precision not in FORWARD_PRECISIONS:
+        raise UsageError(
+            f"{name} computes in {', '.join(FORWARD_PRECISIONS)} here: it has no --precision {options.precision}"
+        )
+
+
+def _takes_forward_only(options: ParityOptions) -> bool:
+    """Whether frameworks without gradients take part where none is named: where all of them can."""
+    return (
+        bool(set(options.levels) & set(FORWARD_LEVELS))
+        and not options.self_test
+        and not options.large
+        and options.precision in FORWARD_PRECISIONS
+        and options.device == "cpu"
+    )
 
 
 def _spec(options: ParityOptions, label: str, target: str, python: str | None) -> WorkerSpec:
@@ -180,12 +216,3 @@ def _views(given: Sequence[Path], network: Network) -> tuple[Array, tuple[str, .
         raise UsageError(f"{len(paths)} images given: parity compares on at most {MOST_PHOTOGRAPHS}")
     found = images.parity_inputs(paths, network)
     return found.images, tuple(path.name for path in paths), found.centres
-
-
-def arguments(options: ParityOptions) -> Mapping[str, object]:
-    """The options as `run.json` keeps them."""
-    made: dict[str, object] = {}
-    for name in options.__dataclass_fields__:
-        value = getattr(options, name)
-        made[name] = [str(item) for item in value] if isinstance(value, tuple) else value
-    return {name: str(value) if isinstance(value, Path) else value for name, value in made.items()}

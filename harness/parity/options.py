@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEVELS = ("operator", "layer", "forward", "gradient", "training", "split")
+FORWARD_LEVELS = LEVELS[:3]  # of a framework without gradients, in their forward parts
 DEFAULT_LEVELS = LEVELS[:-1]  # several devices are asked for by name
 SPLITS = ("model", "data", "hybrid")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+FORWARD_PRECISIONS = PRECISIONS[:1]  # of a framework without gradients
 TUNINGS = ("stock", "tuned")
 RECIPES = ("scaled", "paper", "original-2012", "own")
 DEFAULT_TIMEOUT_S = 600.0

@@ -38,6 +38,7 @@ class ParityRun:
     keep: Callable[[Row], None]
     progress: Progress
     outside: dict[str, tuple[Sequence[str], Sequence[str]]] = field(default_factory=dict)  # if it is a full framework
+    forward_only: frozenset[str] = frozenset()  # labels of frameworks without gradients
     rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class ParityRun:
                 self.levels[label], self.tunings[label] = ["forward"], [""]
             for level in self.levels[label]:
                 for tuning in self.tunings[label]:
-                    for job in self.book.jobs(level):
+                    for job in self.book.jobs(level, forward_only=label in self.forward_only):
                         if full:
                             yield Assignment(job, tuning)
                         else:
@@ -103,7 +104,7 @@ class ParityRun:
         self.problems.append(Problem(label, kind, event["reason"]))
         for level in self.levels[label]:
             for tuning in self.tunings[label]:
-                done, wanted = self._handled[label, level, tuning], self.book.count(level)
+                done, wanted = self._handled[label, level, tuning], self._count(label, level)
                 if wanted is not None and done == wanted:
                     continue
                 case = f"{wanted - done} of {wanted} cases" if wanted is not None else "all cases"
@@ -112,15 +113,18 @@ class ParityRun:
 
     def _complete(self, label: str) -> bool:
         return all(
-            self._handled[label, level, tuning] == (self.book.count(level) or 0)
+            self._handled[label, level, tuning] == (self._count(label, level) or 0)
             for level in self.levels[label]
             for tuning in self.tunings[label]
         )
 
+    def _count(self, label: str, level: str) -> int | None:
+        return self.book.count(level, forward_only=label in self.forward_only)
+
     def _handle(self, label: str, assignment: Assignment) -> None:
         key = (label, assignment.job.level, assignment.tuning)
         self._handled[key] += 1
-        wanted = self.book.count(assignment.job.level) or 1
+        wanted = self._count(label, assignment.job.level) or 1
         share = LEVEL_WEIGHTS[assignment.job.level] / wanted
         self.progress.advance(label, share)
         if self._handled[key] == wanted:

@@ -15,7 +15,8 @@ from harness.launch import Event, Worker, WorkerSpec
 from harness.parity.finding import Outputs
 from harness.parity.levels import Job
 from harness.parity.material import NO_ROOM
-from impls import tensor_file
+from harness.requirements import install_command
+from impls import registry, tensor_file
 
 # How far a worker may be ahead of the comparison, so that it never waits for it and few results lie on the disk. A
 # single operator's result is a few kilobytes, a whole network's up to a gigabyte.
@@ -49,6 +50,14 @@ class Sink(Protocol):
 
 
 Assignments = Callable[[bool], Iterator[Assignment]]  # given whether the implementation is a full Framework
+
+
+def _with_remedy(event: Event, spec: WorkerSpec) -> Event:
+    """What is not installed of a framework of this project, with the command that installs it."""
+    is_ours = spec.label in {**registry.BUILT_IN, **registry.FORWARD_ONLY}
+    if not is_ours or not event["reason"].startswith(ModuleNotFoundError.__name__):
+        return event
+    return {**event, "reason": f"{event['reason']}: {install_command(spec.label, spec.python)}"}
 
 
 @dataclass(slots=True)
@@ -123,7 +132,7 @@ class Schedule:
         spec, assignments = work[label]
         if kind in ("finished", "missing", "load-failed", "died"):
             del self._running[label]
-            self._sink.ended(label, event)
+            self._sink.ended(label, _with_remedy(event, spec) if kind == "missing" else event)
             return
         if event.get("task") == "describe":
             self._described(label, event, running, assignments, spec)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from harness import option_record
 from harness.errors import AlexbenchError
 from harness.launch import Event, WorkerSpec
 from harness.parity import material
@@ -43,7 +44,7 @@ def run(options: ParityOptions) -> int:
     material.check_precision(options)
     specs = material.workers(replace(options, impls=()))
     facts = {"layers": [layer.name for layer in MINIATURE.layers]}
-    folder = RunFolder.create("parity-self-test", material.arguments(options), options.out, facts=facts)
+    folder = RunFolder.create("parity-self-test", option_record.recorded(options), options.out, facts=facts)
     return in_folder(folder, lambda: _measured(options, specs, folder))
 
 

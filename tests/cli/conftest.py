@@ -16,7 +16,7 @@ from program import plain_network
 
 from impls import catalog, weights
 
-FRAMEWORK_PACKAGES = ("torch", "tensorflow", "jax", "flax", "keras", "functorch", "nvidia", "triton")
+FRAMEWORK_PACKAGES = ("torch", "tensorflow", "jax", "flax", "keras", "functorch", "nvidia", "triton", "onnxruntime")
 
 WriteImpl = Callable[..., Path]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 from collections.abc import Callable
@@ -248,11 +249,16 @@ def test_no_framework_at_all_is_one_line_with_its_remedy(without_frameworks: str
     assert not (tmp_path / "out").exists()
 
 
-def test_a_framework_that_is_missing_is_said(without_frameworks: str, tmp_path: Path) -> None:
-    done = parity(*CASE, out=tmp_path / "out", python=without_frameworks)
+@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
+def test_a_framework_that_is_missing_is_said_with_what_installs_it(
+    name: str, without_frameworks: str, tmp_path: Path
+) -> None:
+    done = parity("--frameworks", name, "--level", "operator", out=tmp_path / "out", python=without_frameworks)
     assert done.returncode == 3
-    assert "No module named 'torch'" in done.stdout
-    assert run_json(tmp_path / "out")["failures"] == ["torch: ModuleNotFoundError: No module named 'torch'"]
+    assert f"No module named '{name}'" in done.stdout
+    (failure,) = run_json(tmp_path / "out")["failures"]
+    missing = rf"{name}: ModuleNotFoundError: No module named '{name}'"
+    assert re.fullmatch(rf"{missing}: pip install .*\[{name}\]'", failure)
 
 
 def test_an_outside_network_needs_no_framework(right: str, without_frameworks: str, tmp_path: Path) -> None:
@@ -279,6 +285,8 @@ def test_an_interpreter_without_the_framework_is_said(without_frameworks: str, t
     done = parity(*CASE, "--python", f"torch={without_frameworks}", out=tmp_path / "out")
     assert done.returncode == 3
     assert "No module named 'torch'" in done.stdout
+    (failure,) = run_json(tmp_path / "out")["failures"]
+    assert f": {without_frameworks} -m pip install " in failure and failure.endswith("[torch]'")
 
 
 def test_an_interpreter_without_numpy_is_said(bare_python: str, tmp_path: Path) -> None:

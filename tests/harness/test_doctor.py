@@ -159,6 +159,20 @@ def test_the_exit_code_is_3_where_anything_is_missing_or_broken(
     assert len(diagnosis.as_dict()["frameworks"]) == len(states)
 
 
+def test_what_is_forward_only_is_listed_with_its_remedy_and_not_missed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(registry.REQUIRED_MODULES, "onnxruntime", ("no_such_module",))
+    (found,) = doctor.examine({"onnxruntime": registry.FORWARD_ONLY["onnxruntime"]}, {})
+    assert (found.state, found.not_missed) == ("missing", True)
+    assert found.remedy == requirements.install_command("onnxruntime")
+    monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.FrameworkState("torch", "works"), found])
+    monkeypatch.setattr(requirements, "wanted", lambda _extra: {})
+    assert doctor.run() == 0
+    shown = capsys.readouterr().out
+    assert "[onnxruntime]" in shown and shown.splitlines()[-1] == "Ready."
+
+
 def test_the_command_prints_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(doctor, "examine", lambda *_: [doctor.FrameworkState("torch", "works", devices=("cpu",))])
     monkeypatch.setattr(requirements, "wanted", lambda _extra: {})

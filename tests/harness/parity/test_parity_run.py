@@ -135,11 +135,11 @@ class Book:
         }
         self.asked: set[str] = set()
 
-    def jobs(self, level: str) -> list[Job]:
+    def jobs(self, level: str, *, forward_only: bool = False) -> list[Job]:
         self.asked.add(level)
         return self.made[level]
 
-    def count(self, level: str) -> int | None:
+    def count(self, level: str, *, forward_only: bool = False) -> int | None:
         return len(self.made[level]) if level in self.asked else None
 
 

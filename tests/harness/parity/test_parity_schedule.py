@@ -18,6 +18,7 @@ from harness.parity.rows import Origin, Row
 from harness.parity.run import ParityRun
 from harness.parity.schedule import Assignment, Schedule
 from harness.progress import Progress
+from harness.requirements import install_command
 
 PRELUDE = """
 import os, signal, sys, time
@@ -93,6 +94,20 @@ def all_in_stock(jobs: list[Job]) -> Callable[[bool], Iterator[Assignment]]:
 
 def spec(target: str, label: str = "mine", **more: Any) -> WorkerSpec:
     return WorkerSpec(label, target, **more)
+
+
+@pytest.mark.parametrize(
+    ("label", "remedy"), [("onnxruntime", f": {install_command('onnxruntime')}"), ("mine", "")], ids=["ours", "plug-in"]
+)
+def test_a_framework_that_is_not_installed_is_reported_with_what_installs_it(
+    label: str, remedy: str, tmp_path: Path, framework_file: Callable[..., str]
+) -> None:
+    target, notes = framework_file("import no_such_module"), Notes()
+    Schedule(tmp_path, 1, "float32", notes).run({label: (spec(target, label), all_in_stock([]))})
+    ended = notes.endings[label]
+    assert (ended["event"], ended["reason"]) == (
+        "missing", f"ModuleNotFoundError: No module named 'no_such_module'{remedy}"
+    )  # fmt: skip
 
 
 def test_every_result_is_handed_over_in_order_and_its_file_is_gone(
