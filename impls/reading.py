@@ -49,12 +49,19 @@ class Reading:
     layers: tuple[ReadLayer, ...]  # named by `numbered`; `source` of each is the name it has over there
     preprocessing: Preprocessing | None = None  # None where `silent` has it
     silent: frozenset[Facet] = frozenset()
+    biasless: tuple[str, ...] = ()  # names over there of learned layers without biases: `impls.spec` has none
     remarks: tuple[str, ...] = ()  # what else is worth a line, such as a loss that is inside the graph
 
     @property
     def foreign(self) -> tuple[Foreign, ...]:
         """The layers that have no class here."""
         return tuple(layer for layer in self.layers if isinstance(layer, Foreign))
+
+    @property
+    def without_bias(self) -> tuple[Conv | Dense, ...]:
+        """The learned layers that have none."""
+        names = set(self.biasless)
+        return tuple(one for one in self.layers if isinstance(one, Conv | Dense) and (one.source or one.name) in names)
 
     @property
     def classes(self) -> int:
@@ -142,7 +149,7 @@ def to_json(reading: Reading) -> dict[str, Any]:
     ]
     return {
         **value, "layers": layers, "preprocessing": reading.preprocessing, "silent": sorted(reading.silent),
-        "remarks": list(reading.remarks),
+        "biasless": list(reading.biasless), "remarks": list(reading.remarks),
     }  # fmt: skip
 
 
@@ -152,7 +159,8 @@ def from_json(value: dict[str, Any]) -> Reading:
     layers = tuple(_layer_from(layer) for layer in fields.pop("layers"))
     said = set(fields.pop("silent"))
     silent: frozenset[Facet] = frozenset(facet for facet in FACETS if facet in said)
-    return Reading(**{**fields, "layers": layers, "silent": silent, "remarks": tuple(fields["remarks"])})
+    said_of_all = {name: tuple(fields[name]) for name in ("biasless", "remarks")}
+    return Reading(**{**fields, "layers": layers, "silent": silent, **said_of_all})
 
 
 def _layer_from(value: dict[str, Any]) -> ReadLayer:

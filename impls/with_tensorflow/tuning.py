@@ -76,7 +76,7 @@ def device_kind(device: str) -> DeviceKind:
 
 def environment(settings: Settings) -> dict[str, str]:
     """What must stand in the environment before TensorFlow is imported."""
-    found = dict(tuning_of(settings).environment)
+    found = {"KERAS_BACKEND": "tensorflow", **tuning_of(settings).environment}  # a user's keras.json may say otherwise
     if settings.device == "cpu" and settings.devices > 1:
         found[CPU_DEVICES] = str(settings.devices)
     if settings.precision == "tf32":

@@ -15,4 +15,6 @@ The three `with_*` packages hold the same files with the same definitions in the
     engine.py     several devices and what they exchange
     processes.py  the processes that drive them
     split_network.py, split.py  the network on several devices, and what `build` returns for it
+    reading.py    somebody's module as a reading: tracing.py, calls.py, initial.py
+    exporting.py  weights as a file of PyTorch's own
 """

@@ -1,0 +1,1 @@
+"""A Keras model's JSON configuration, read without Keras."""

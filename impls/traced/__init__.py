@@ -1,0 +1,1 @@
+"""A traced forward pass, whatever traced it, as layers of `impls.spec`."""
