@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.data.preprocessing import METADATA_KEY, Preprocessing
 from harness.listing import Row
 from harness.listing import show as show_rows
 from impls import catalog, derive, tensor_file, weights
 from impls.weights import WeightsError
+
+MOST_TOLD = 200  # characters of a metadata value
 
 
 def init(network_name: str, recipe: str, seed: int, out: Path, *, large: bool) -> None:
@@ -32,10 +35,18 @@ def show(path: Path, form: str) -> None:
         )
     loaded = weights.load(path, catalog.get(name))
     if form == "table":
-        drawn = ", ".join(f"{key} {value}" for key, value in sorted(loaded.metadata.items()) if key != "network")
+        told = {key: _told(key, value) for key, value in sorted(loaded.metadata.items()) if key != "network"}
+        drawn = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told.items())
         print(f"network {name}" + (f", {drawn}" if drawn else ""))
         print(f"sha256 {loaded.content_hash}")
     show_rows([tensor_row(name, array) for name, array in loaded.arrays.items()], form)
+
+
+def _told(key: str, value: str) -> str:
+    """A line of the metadata; of a preprocessing its kind, since it may hold a whole mean image."""
+    if key != METADATA_KEY:
+        return " ".join(value.split())[:MOST_TOLD]
+    return Preprocessing.from_text(value).kind
 
 
 def tensor_row(name: str, array: weights.Array) -> Row:

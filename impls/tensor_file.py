@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import reprlib
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,11 @@ from numpy.typing import NDArray
 
 LENGTH_BYTES = 8
 HEADER_LIMIT = 100_000_000  # bytes; the safetensors library's own limit
+HEADER_PARTS = 1_000_000  # values in a header: each takes many times its characters once it is parsed
 FLOAT32_BYTES = 4
+ONLY_FLOAT32 = {"F32": FLOAT32_BYTES}
+MOST_SIDES = 32
+MOST_NUMBER = 1 << 128  # a side or an offset: larger ones are not shown, nor multiplied
 
 Shape = tuple[int, ...]
 
@@ -85,27 +90,46 @@ def _without_waiting(path: str, flags: int) -> int:
 def read(path: str | Path) -> TensorFile:
     """Map a file's tensors. Raises WeightsError for anything but a whole safetensors file of float32 tensors."""
     path = Path(path)
+    places, metadata = layout(path, ONLY_FLOAT32)
+    start, end = (min(p.begin for p in places.values()), max(p.end for p in places.values())) if places else (0, 0)
+    try:
+        data = np.memmap(path, np.uint8, "r", start, (end - start,)) if end > start else np.empty(0, np.uint8)
+    except OSError as error:
+        raise WeightsError(f"cannot read weights file {str(path)!r}: {error.strerror or error}") from error
+    arrays = {
+        name: data[place.begin - start : place.end - start].view("<f4").reshape(place.shape)
+        for name, place in places.items()
+    }
+    return TensorFile(arrays, metadata)
+
+
+class Place(NamedTuple):
+    """One tensor: its dtype by the format's name, its shape, and where in the file its bytes are."""
+
+    dtype: str
+    shape: Shape
+    begin: int
+    end: int
+
+
+def layout(path: Path, itemsizes: Mapping[str, int]) -> tuple[dict[str, Place], dict[str, str]]:
+    """A file's tensors by name, in the header's order, and its metadata; no value is read.
+
+    `itemsizes` are the dtypes that may be there, by the format's names, and their bytes. Raises WeightsError.
+    """
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise WeightsError(f"{str(path)!r} is not a file of weights: it is no regular file")
-            size = status.st_size
-            header, start = _read_header(path, file, size)
-        metadata = _metadata(path, header.pop("__metadata__", {}))
-        places = {name: _place(path, name, entry) for name, entry in header.items()}
-        _check_layout(path, places, size - start)
-        data = np.memmap(path, dtype=np.uint8, mode="r", offset=start) if size > start else np.empty(0, np.uint8)
+            header, start = _read_header(path, file, status.st_size)
     except OSError as error:
         raise WeightsError(f"cannot read weights file {str(path)!r}: {error.strerror or error}") from error
-    arrays = {name: data[place.begin : place.end].view("<f4").reshape(place.shape) for name, place in places.items()}
-    return TensorFile(arrays, metadata)
-
-
-class _Place(NamedTuple):
-    shape: Shape
-    begin: int
-    end: int
+    metadata = _metadata(path, header.pop("__metadata__", {}))
+    places = {name: _place(path, name, entry, itemsizes) for name, entry in header.items()}
+    _check_layout(path, places, status.st_size - start)
+    moved = {name: place._replace(begin=start + place.begin, end=start + place.end) for name, place in places.items()}
+    return moved, metadata
 
 
 def _read_header(path: Path, file: IO[bytes], size: int) -> tuple[dict[str, Any], int]:
@@ -122,13 +146,25 @@ def _read_header(path: Path, file: IO[bytes], size: int) -> tuple[dict[str, Any]
         raise WeightsError(
             f"{str(path)!r} is truncated or not a safetensors file: its header wants {start} bytes, it has {size}"
         )
+    text = file.read(length)
+    if sum(text.count(mark) for mark in b",[{") > HEADER_PARTS:
+        raise WeightsError(f"{str(path)!r}: its header has over {HEADER_PARTS:,} parts")
     try:
-        header = json.loads(file.read(length))
+        header = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
-        raise WeightsError(f"{str(path)!r} is not a safetensors file: its header is not JSON") from None
+        raise WeightsError(
+            f"{str(path)!r} is not a safetensors file: its header is not JSON, or repeats a name"
+        ) from None
     if not isinstance(header, dict):
         raise WeightsError(f"{str(path)!r} is not a safetensors file: its header is not a JSON object")
     return header, start
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def _metadata(path: Path, found: Any) -> dict[str, str]:
@@ -137,28 +173,33 @@ def _metadata(path: Path, found: Any) -> dict[str, str]:
     return found
 
 
-def _place(path: Path, name: str, entry: Any) -> _Place:
-    """One tensor's shape and byte range, checked against each other."""
+def _place(path: Path, name: str, entry: Any, itemsizes: Mapping[str, int]) -> Place:
+    """One tensor's shape and byte range in the data, checked against each other."""
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         whole = [*shape, begin, end]
     except (TypeError, KeyError, ValueError):
         raise WeightsError(f"{str(path)!r}: tensor {name!r} lacks a dtype, a shape or two data_offsets") from None
-    if dtype != "F32":
-        raise WeightsError(f"{str(path)!r}: tensor {name!r} has dtype {dtype!r}, expected 'F32' (float32)")
-    if not all(type(number) is int and number >= 0 for number in whole):
-        raise WeightsError(f"{str(path)!r}: tensor {name!r} has shape {shape!r} and offsets {[begin, end]!r}")
-    wanted = FLOAT32_BYTES
-    for side in shape:
-        wanted *= side
-    if end - begin != wanted:
+    if not isinstance(dtype, str) or dtype not in itemsizes:
+        wanted = "'F32' (float32)" if itemsizes == ONLY_FLOAT32 else " or ".join(itemsizes)
+        raise WeightsError(f"{str(path)!r}: tensor {name!r} has dtype {reprlib.repr(dtype)}, expected {wanted}")
+    if len(shape) > MOST_SIDES:
+        raise WeightsError(f"{str(path)!r}: tensor {name!r} has {len(shape):,} sides, expected at most {MOST_SIDES}")
+    if not all(type(number) is int and 0 <= number < MOST_NUMBER for number in whole):
         raise WeightsError(
-            f"{str(path)!r}: tensor {name!r} of shape {shape} needs {wanted} bytes, it has {end - begin}"
+            f"{str(path)!r}: tensor {name!r} has shape {reprlib.repr(shape)} and offsets {reprlib.repr([begin, end])}"
         )
-    return _Place(tuple(shape), begin, end)
+    needed = itemsizes[dtype]
+    for side in shape:
+        needed *= side
+    if end - begin != needed:
+        raise WeightsError(
+            f"{str(path)!r}: tensor {name!r} of shape {shape} needs {needed} bytes, it has {end - begin}"
+        )
+    return Place(dtype, tuple(shape), begin, end)
 
 
-def _check_layout(path: Path, places: Mapping[str, _Place], available: int) -> None:
+def _check_layout(path: Path, places: Mapping[str, Place], available: int) -> None:
     """Byte ranges follow each other from 0 to the file's end, as the format demands."""
     expected = 0
     for name, place in sorted(places.items(), key=lambda item: (item[1].begin, item[1].end)):

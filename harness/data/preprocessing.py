@@ -32,6 +32,7 @@ PIXEL_RANGE = np.float32(255)
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # torchvision's, of pixels in 0..1
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
+METADATA_KEY = "preprocessing"  # of a weights file: what `to_text` makes
 FORMAT = 1
 MOST_SIDE = 4096
 MOST_TEXT = 90_000_000  # characters; a safetensors header holds at most 100,000,000

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from harness.data.obtain import obtain
 from harness.data.prepared import Prepared
-from harness.data.preprocessing import Preprocessing
+from harness.data.preprocessing import METADATA_KEY, Preprocessing
 from harness.data.views import test_windows
 from harness.errors import UsageError
 from harness.evaluation.options import ClassOrder, EvaluateOptions
-from harness.evaluation.tasks import METADATA_KEY
 from impls import catalog, tensor_file, weights
 from impls.spec import Network
 from impls.weights import WeightsError

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.prepared import Prepared, open_prepared
-from harness.data.preprocessing import Preprocessing
+from harness.data.preprocessing import METADATA_KEY, Preprocessing
 from harness.data.views import test_views
 from harness.evaluation import metrics
 from impls.protocol import Array, Arrays, Batch, Framework, Implementation, Loop, Settings, Unsupported, UpdateRule
@@ -29,7 +29,6 @@ Task = dict[str, Any]
 Fields = dict[str, Any]
 
 WATCHED_AT_ONCE = 16  # images; all layers' activations for one are 10 MB in the paper's network
-METADATA_KEY = "preprocessing"
 NO_UPDATE = UpdateRule(learning_rate=0.0)  # a forward pass has none
 
 

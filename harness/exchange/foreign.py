@@ -72,7 +72,7 @@ class ForeignWeights:
     path: Path
     format: str  # for people: "ONNX", "Caffe", "PyTorch"
     layers: tuple[Learned, ...]  # in the network's order
-    flatten: Flatten
+    flatten: Flatten | None  # None where neither the file nor its format tells
     colours: Colours = "rgb"
     network: str | None = None  # a catalog name that the file carries (our own exports do)
     preprocessing: str | None = None  # text of harness.data.preprocessing (our own exports carry it)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import zipfile
 from pathlib import Path
 
+from harness.exchange.file_bytes import BoundedFile, readable
 from harness.exchange.foreign import ForeignWeights, FormatError
+from harness.exchange.zip_members import Archive
 
 # Each module has read(path) -> ForeignWeights, raising FormatError, and CannotMeasure where a library is missing.
 READERS: dict[str, str] = {
@@ -24,6 +25,7 @@ SUFFIXES: dict[str, str] = {
     ".onnx": "ONNX", ".caffemodel": "Caffe", ".pth": "PyTorch", ".pt": "PyTorch", ".safetensors": "safetensors",
     ".npy": "NumPy", ".npz": "NumPy", ".keras": "Keras", ".h5": "Keras", ".hdf5": "Keras", ".msgpack": "Flax",
 }  # fmt: skip
+MOST_HEAD = 8  # bytes
 HDF5 = b"\x89HDF\r\n\x1a\n"
 NUMPY = b"\x93NUMPY"
 ZIP = b"PK\x03\x04"
@@ -41,11 +43,8 @@ def format_of(path: Path) -> str:
     """The name of the format. Raises FormatError where nothing tells it."""
     if path.is_dir():
         return "Orbax"
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise FormatError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+    with readable(path), BoundedFile(path, MOST_HEAD) as file:
+        head = file.read(MOST_HEAD)
     suffix = SUFFIXES.get(path.suffix.lower())
     if head.startswith(HDF5):
         return "Keras"
@@ -63,14 +62,16 @@ def format_of(path: Path) -> str:
 
 def _of_zip(path: Path) -> str | None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        with Archive(path) as archive:
+            names = archive.names
+    except FormatError:
         return None
     if any(name.endswith("data.pkl") for name in names):
         return "PyTorch"
     if "config.json" in names:
         return "Keras"
+    if names == ("data",):  # --zip-save
+        return "cuda-convnet"
     return "NumPy" if names and all(name.endswith(".npy") for name in names) else None
 
 

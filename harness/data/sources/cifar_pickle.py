@@ -1,18 +1,13 @@
-"""CIFAR-10's pickled batches, read by an unpickler that can build nothing but bytes, numbers and containers.
-
-A pickle may name any function and have it called. The only names accepted here are those in a pickled array, and they
-stand for classes of this file: neither NumPy nor anything else is called before the contents have been checked.
-"""
+"""CIFAR-10's pickled batches: what `harness.exchange.pickles` makes of them, checked figure by figure."""
 
 from __future__ import annotations
 
-import io
-import math
-import pickle
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness.exchange import pickles
 
 PIXELS = 32 * 32 * 3
 MOST_IMAGES = 100_000
@@ -52,66 +47,11 @@ def read_names(data: bytes) -> list[str]:
     return [_text(name) for name in names]
 
 
-class _Dtype:
-    """Stands for numpy.dtype."""
-
-    def __init__(self, kind: Any = "", *_: Any) -> None:
-        self.kind = _text(kind)
-
-    def __setstate__(self, state: Any) -> None:
-        pass  # byte order and the like, which a byte has not
-
-
-class _Array:
-    """Stands for numpy.ndarray; its state is (version, shape, dtype, Fortran order, bytes)."""
-
-    state: Any = ()
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
-def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """Stands for codecs.encode, by which Python 3 writes bytes in the old protocols."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise NotABatch("it encodes text in an unforeseen way")
-    return text.encode("latin1")
-
-
-_KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): _Array,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("_codecs", "encode"): _encode,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _KNOWN[module, name]
-        except KeyError:
-            raise NotABatch(f"it asks for {module}.{name}, which no CIFAR batch does") from None
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise NotABatch("it refers to objects outside itself, which no CIFAR batch does")
-
-
 def _loaded(data: bytes) -> Any:
     try:
-        return _Unpickler(io.BytesIO(data), encoding="bytes").load()
-    except NotABatch:
-        raise
-    # What a damaged pickle raises depends on where it is damaged.
-    except (pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError) as error:
-        raise NotABatch(f"it is no whole pickle ({' '.join(str(error).split()) or type(error).__name__})") from None
-    except (MemoryError, OverflowError, RecursionError) as error:
-        raise NotABatch(f"it asks for more than a batch can hold ({type(error).__name__})") from None
+        return pickles.load(data, "CIFAR batch", old_text="bytes").value
+    except pickles.BadPickle as error:
+        raise NotABatch(str(error)) from None
 
 
 def _entry(found: Any, name: str) -> Any:
@@ -124,18 +64,19 @@ def _entry(found: Any, name: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)[:1000]
+    return pickles.text_of(value) or type(value).__name__
 
 
 def _array(found: Any) -> NDArray[np.uint8]:
     """uint8 [N, 3072]; every figure of the pickled state is checked before it is used."""
-    if not isinstance(found, _Array) or not isinstance(found.state, tuple) or len(found.state) != 5:
+    if not isinstance(found, pickles.PickledArray):
         raise NotABatch("its data are no array")
-    _, shape, dtype, fortran, raw = found.state
-    if not isinstance(dtype, _Dtype) or dtype.kind not in ("u1", "|u1") or not isinstance(raw, bytes):
-        raise NotABatch("its data are no array of bytes")
-    if not isinstance(shape, tuple) or len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape):
-        raise NotABatch("its data are no table")
-    if shape[1] != PIXELS or shape[0] > MOST_IMAGES or math.prod(shape) != len(raw):
-        raise NotABatch(f"its data are {shape} in {len(raw):,} bytes: expected [N, {PIXELS}]")
-    return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
+    try:
+        shape = found.shape
+        if found.dtype != np.uint8:
+            raise NotABatch("its data are no array of bytes")
+        if len(shape) != 2 or shape[1] != PIXELS or not 0 < shape[0] <= MOST_IMAGES:
+            raise NotABatch(f"its data are {shape}: expected [N, {PIXELS}]")
+        return found.values()
+    except pickles.BadPickle as error:
+        raise NotABatch(f"its data are no array of bytes: {error}") from None
