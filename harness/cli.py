@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from harness import cli_options
+from harness.cli_audit import audit
 from harness.cli_data import prepare
 from harness.cli_evaluate import evaluate
+from harness.cli_exchange import export, import_
 from harness.cli_exit import CONTEXT, QuietGroup, run
 from harness.cli_paper import paper
 from harness.cli_speed import speed
@@ -55,7 +57,7 @@ def networks(name: str | None, form: str) -> None:
 
 @cli.group(cls=QuietGroup)
 def weights() -> None:
-    """Make and inspect canonical weights files (safetensors)."""
+    """Make, inspect, import and export canonical weights files (safetensors)."""
 
 
 @weights.command()
@@ -79,6 +81,10 @@ def show(file: Path, form: str) -> None:
     from harness import weight_listing
 
     weight_listing.show(file, form)
+
+
+weights.add_command(import_)
+weights.add_command(export)
 
 
 @cli.command()
@@ -162,7 +168,7 @@ def parity(tuning: str, images: tuple[Path, ...], more_images: tuple[Path, ...],
     return command.run(parity_options.ParityOptions(tunings=tunings, images=(*images, *more_images), **values))
 
 
-for command in (speed, prepare, train, evaluate, paper):
+for command in (audit, speed, prepare, train, evaluate, paper):
     cli.add_command(command)
 
 

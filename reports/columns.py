@@ -244,12 +244,12 @@ LEDGER_COLUMNS: Columns = {
     "section": "string",
     "claim": "string",
     "source": "string",
-    "paper": "string",
+    "paper": "string",  # the figure as it is printed there, or in the note that the section names
     "ours": "string",
     "low": "Float64",
     "high": "Float64",
-    "verdict": "string",  # holds, contradicted, measured or needs ImageNet
-    "on": "string",  # the data it was measured on
+    "verdict": "string",  # holds, contradicted, measured or needs ImageNet; of a study note also misnamed
+    "on": "string",  # the data it was measured on; of a study note the network that decides
     "command": "string",  # that would decide it
     "note": "string",
     "signature": "string",
@@ -298,6 +298,27 @@ TRAINING_ERROR_COLUMNS: Columns = {
     "signature": "string",
 }
 
+AUDIT_COLUMNS: Columns = {
+    "network": "string",
+    "against": "string",  # the reference
+    "facet": "string",  # what departs; together: all measured departures at once
+    "place": "string",  # layers of the reference
+    "theirs": "string",
+    "reference": "string",
+    "consequence": "string",  # its kind, from foreign layer and another function to same function
+    "parameters_change": "Int64",  # of the reference with this departure alone
+    "multiply_adds_change": "Int64",
+    "memory_change_mb": "Float64",  # MiB of float32 for one image: outputs and weights
+    "logits_change": "Float64",  # norm of the difference over the reference's norm
+    "logits_cosine": "Float64",
+    "top5_kept": "Float64",  # share of the reference's first five classes
+    "gradient_change": "Float64",
+    "gradient_cosine": "Float64",
+    "why": "string",
+    "note": "string",  # why it was not measured
+    "signature": "string",
+}
+
 # A new kind is one more entry here.
 TABLES: dict[str, Columns] = {
     "parity": PARITY_COLUMNS,
@@ -316,4 +337,5 @@ TABLES: dict[str, Columns] = {
     "ablation": ABLATION_COLUMNS,
     "published": PUBLISHED_COLUMNS,
     "training-error": TRAINING_ERROR_COLUMNS,
+    "audit": AUDIT_COLUMNS,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reports import (
+    audit_report,
     evaluation_report,
     export_csv,
     export_markdown,
@@ -39,6 +40,7 @@ REPORTS: dict[str, Entry] = {
     "train": Entry("training", training_report.pictures, training_report.markdown),
     "evaluate": Entry("evaluation", evaluation_report.pictures, evaluation_report.markdown),
     "paper": Entry("ledger", paper_report.pictures, paper_report.markdown),
+    "audit": Entry("audit", audit_report.pictures, audit_report.markdown),
     "parity": Entry("parity", parity_report.pictures, parity_report.markdown),
 }
 

@@ -24,6 +24,9 @@ HELPS = [
     ["weights"],
     ["weights", "init"],
     ["weights", "show"],
+    ["weights", "import"],
+    ["weights", "export"],
+    ["audit"],
     ["parity"],
     ["compare"],
     ["doctor"],
@@ -145,10 +148,11 @@ def test_doctor_finds_what_is_missing_and_what_mends_it(without_frameworks: str)
     done = alexbench("doctor", python=without_frameworks)
     assert done.returncode == 3
     assert is_plain(done.stdout)
-    for framework in ("torch", "tensorflow", "jax"):
+    for framework in ("torch", "tensorflow", "jax", "onnxruntime"):
         assert re.search(rf"^{framework} +missing", done.stdout, re.MULTILINE)
         assert re.search(rf"pip install .*\[{framework}\]", done.stdout)
-    assert done.stdout.rstrip().splitlines()[-1].startswith("Not ready: ")
+    verdict = done.stdout.rstrip().splitlines()[-1]
+    assert verdict.startswith("Not ready: ") and "onnxruntime" not in verdict  # an addition to the others
 
 
 def test_doctor_finds_a_framework_elsewhere_missing(bare_python: str, without_frameworks: str) -> None:

@@ -1,0 +1,28 @@
+"""What `alexbench audit` was asked to do. Standard library only, because `--help` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+Form = Literal["table", "markdown", "csv", "json"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOptions:
+    """Every option of the command, names checked, nothing loaded yet."""
+
+    source: str  # a catalog name, a file, or FRAMEWORK:./file.py:NAME
+    against: str = "paper"  # of the catalog
+    side: int | None = None  # of the images, where the source does not say
+    images: tuple[Path, ...] = ()  # photographs; the two sample ones if none
+    measure: bool = True
+    recipe: str = "scaled"  # of the shared weights
+    seed: int = 0
+    pythons: tuple[tuple[str, str], ...] = ()
+    strict: bool = False  # exit 1 where anything departs
+    form: Form = "table"
+    out: Path | None = None
+    large: bool = False
