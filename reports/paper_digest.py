@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from reports import ratio, signatures
+from reports import paper_notes, ratio, signatures
 from reports.cells import Row, number, plural, text
 
 HOLDS, CONTRADICTED, MEASURED, NEEDS = "holds", "contradicted", "measured", "needs"
@@ -52,6 +52,7 @@ class Digest:
     """A run of `alexbench paper` in short."""
 
     claims: dict[str, tuple[Row, ...]]  # verdict, in the order of VERDICTS -> rows of the ledger
+    notes: dict[str, tuple[Row, ...]]  # study note -> its rows of the ledger, which `claims` leaves out
     needs: dict[str, int]  # what claims need that are not decided here -> how many
     tables: dict[str, tuple[Row, ...]]  # table of the paper -> rows of `published`
     ablations: tuple[Ablated, ...]
@@ -62,7 +63,11 @@ def digest(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> Diges
     """Sum up the tables of a run: kind -> rows. `run` is what run.json holds."""
     claims: dict[str, list[Row]] = {}
     needs: dict[str, int] = {}
-    for row in tables.get("ledger", ()):
+    rows = tables.get("ledger", ())
+    notes = paper_notes.by_note(rows)
+    for row in rows:
+        if paper_notes.is_of_note(row):
+            continue
         verdict, _, what = text(row, "verdict").partition(" ")
         claims.setdefault(verdict, []).append(row)
         if verdict == NEEDS:
@@ -74,10 +79,11 @@ def digest(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> Diges
         published.setdefault(text(row, "table"), []).append(row)
     return Digest(
         claims=known,
+        notes=notes,
         needs=dict(sorted(needs.items(), key=lambda item: -item[1])),
         tables={table: tuple(found) for table, found in published.items()},
         ablations=_ablations(tables.get("ablation", ())),
-        sentence=_sentence(known, needs, len(run.get("failures") or ())),
+        sentence=_sentence(known, needs, notes, len(run.get("failures") or ())),
     )
 
 
@@ -137,9 +143,12 @@ def distinct(rows: Sequence[Row]) -> int:
     return len({(text(row, "section"), text(row, "claim")) for row in rows})
 
 
-def _sentence(claims: Mapping[str, Sequence[Row]], needs: Mapping[str, int], failures: int) -> str:
+def _sentence(
+    claims: Mapping[str, Sequence[Row]], needs: Mapping[str, int], notes: Mapping[str, Sequence[Row]], failures: int
+) -> str:
+    apart = paper_notes.sentence(notes)
     if not claims:
-        return "No claim was looked at."
+        return apart or "No claim was looked at."
     counts = {verdict: distinct(rows) for verdict, rows in claims.items()}
     parts = [f"{counts[HOLDS]} {'holds' if counts[HOLDS] == 1 else 'hold'}"] if HOLDS in counts else []
     parts += [f"{counts[CONTRADICTED]} contradicted by the paper's own network"] if CONTRADICTED in counts else []
@@ -147,4 +156,4 @@ def _sentence(claims: Mapping[str, Sequence[Row]], needs: Mapping[str, int], fai
     parts += [f"{counts[verdict]} {verdict}" for verdict in counts if verdict not in VERDICTS]
     parts += [f"{count} {'needs' if count == 1 else 'need'} {what}" for what, count in needs.items()]
     parts += [f"{plural(failures, 'failure')}"] if failures else []
-    return f"{plural(sum(counts.values()), 'claim')}: {', '.join(parts)}."
+    return " ".join(filter(None, [f"{plural(sum(counts.values()), 'claim')}: {', '.join(parts)}.", apart]))

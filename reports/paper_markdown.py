@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports import export_markdown, run_facts
+from reports import export_markdown, paper_notes, run_facts
 from reports.cells import Row, clean, number, percent, text
 from reports.paper_digest import MEASURED, NEEDS, VERDICTS, Ablated, digest, has_ours, is_comparable
 from reports.paper_summary import beside, differ, difference
@@ -30,6 +30,7 @@ def markdown(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any], pictur
         sections += [f"## {_escaped(heading)}", TABLES, _table(rows), _escaped(differ(rows))]
     for verdict, rows in found.claims.items():
         sections += [f"## {_escaped(VERDICTS.get(verdict, verdict))}", _claims(verdict, rows)]
+    sections += paper_notes.markdown(found.notes)
     if found.ablations:
         sections += ["## Ablations", ABLATIONS, _ablations(found.ablations)]
     sections += [part for name, title in pictures.items() for part in (f"## {_escaped(title)}", f"![{title}]({name})")]

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports import published
+from reports import paper_notes, published
 from reports.cells import Row, between, clean, number, percent, plural, text
 from reports.paper_digest import (
     CONTRADICTED,
@@ -39,12 +39,13 @@ def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any], console: C
 
 
 def summary(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> RenderableType:
-    """Claims by verdict, the paper's tables, ablations, failures, and the sentence as the last line."""
+    """Claims by verdict, the notes' apart, the paper's tables, ablations, failures, and the sentence at the end."""
     found = digest(tables, run)
     parts: list[RenderableType] = []
     for verdict, rows in found.claims.items():
         heading = f"{VERDICTS.get(verdict, verdict)}: {plural(distinct(rows), 'claim')}"
         parts += [Text(heading, style=STYLES.get(verdict, "bold red")), *_claims(verdict, rows, found), Text()]
+    parts += paper_notes.summary(found.notes)
     parts += _tables(found)
     parts += [Text("Ablations, top-1 error in %", style="bold"), _ablations(found.ablations), Text()] * bool(
         found.ablations
@@ -53,7 +54,8 @@ def summary(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> Rend
     parts += [Text(said, style="bold red") for said in failures[:MOST_FAILURES]]
     if run.get("status") not in (None, "complete", "running"):
         parts.append(Text(f"The run was not finished (status {clean(str(run['status']))}).", style="yellow"))
-    return Group(*parts, Text(found.sentence, style="bold red" if failures or not found.claims else "bold green"))
+    is_good = not failures and bool(found.claims or found.notes)
+    return Group(*parts, Text(found.sentence, style="bold green" if is_good else "bold red"))
 
 
 def beside(row: Row) -> tuple[str, str]:

@@ -1,7 +1,7 @@
-"""What a claim of the paper is: one that follows from the network's description, or one that data must decide.
+"""What a claim is: of the paper, decided by the network's description or by data; or of a note about the paper.
 
-The claims themselves, as data, are in `claims_of_shape` (layers and sizes), `claims_of_training` (sections 4 and 5) and
-`claims_of_results` (errors, times and figures).
+The claims themselves, as data, are in `claims_of_shape` (layers and sizes), `claims_of_training` (sections 4 and 5),
+`claims_of_results` (errors, times and figures) and `claims_of_notes` (what five study notes say).
 """
 
 from __future__ import annotations
@@ -33,6 +33,38 @@ class ExactClaim:
     source: str = ""  # where in the section, or what else says it
     check: Callable[[Network], Finding]
     known: Exactly = "holds"  # the verdict on the network `paper`: a claim that should hold and does not is a failure
+
+
+NoteVerdict = Literal["holds", "contradicted", "misnamed"]
+
+
+class Answer(NamedTuple):
+    """What a derivation gives, beside a note's figure."""
+
+    ours: str
+    agrees: bool
+    note: str = ""
+    instead: str = ""  # what the note's figure is really of, where it does not agree
+
+    @property
+    def verdict(self) -> NoteVerdict:
+        """`misnamed`: the figure is right, and of another thing than the note says."""
+        if self.agrees:
+            return "holds"
+        return "misnamed" if self.instead else "contradicted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteClaim:
+    """A statement of a study note that a network of the catalog, arithmetic or a small computation decides."""
+
+    note: str  # 000 to 004
+    place: str  # where in its file
+    claim: str  # as it stands there, in English
+    figure: str  # as it is printed
+    check: Callable[[Network], Answer]
+    of: str = "paper"  # the network of the catalog that decides: the paper's, or the note's own listing
+    known: NoteVerdict = "holds"  # the verdict on that network: another one means that a derivation is wrong
 
 
 class Result(NamedTuple):

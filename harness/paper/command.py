@@ -118,8 +118,9 @@ def _measured(
     resumed: bool,
 ) -> Outcome:
     started = time.monotonic()
-    exact = ledger.exact(catalog.get(NETWORK))
-    _write(folder, exact, read)  # what needs no measuring is there whatever happens next
+    exact, notes = ledger.exact(catalog.get(NETWORK)), ledger.of_notes()
+    derived = [row for _, row in (*exact, *notes)]
+    _write(folder, derived, read)  # what needs no measuring is there whatever happens next
     failures: list[Failure] = []
     if study is not None:
         from harness.paper import ablations
@@ -129,7 +130,7 @@ def _measured(
         finally:
             own = Evidence(ablation=tuple(folder.rows("ablation")), training_error=tuple(folder.rows("training-error")))
             read = _joined(own, read)
-            _write(folder, exact, read)
+            _write(folder, derived, read)
     if subjects:
         from harness.paper import figures
 
@@ -137,8 +138,8 @@ def _measured(
         folder.note(files=list(dict.fromkeys([*(folder.facts.get("files") or ()), *drawn.pictures])))
         read = read.with_rows("colour", drawn.colours)
         failures += drawn.failures
-        _write(folder, exact, read)
-    wrong = ledger.unexpected(exact)
+        _write(folder, derived, read)
+    wrong = [*ledger.unexpected(exact), *ledger.unexpected_of_notes(notes)]
     told = [*wrong, *map(str, failures)]
     # What run.json still holds of a part that broke off is not this run's.
     show({kind: folder.rows(kind) for kind in KINDS}, {**folder.facts, "status": "complete", "failures": told})
@@ -152,8 +153,8 @@ def _joined(own: Evidence, read: Evidence) -> Evidence:
     )
 
 
-def _write(folder: RunFolder, exact: ledger.Found, read: Evidence) -> None:
-    rows: list[Row] = [*(row for _, row in exact), *ledger.empirical(read)]
+def _write(folder: RunFolder, derived: Sequence[Row], read: Evidence) -> None:
+    rows: list[Row] = [*derived, *ledger.empirical(read)]
     try:
         folder.replace("ledger", ledger.in_order(rows))
         folder.replace("published", results.table_rows([*read.evaluation, *results.validations(read.training)]))
@@ -169,7 +170,7 @@ def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:
 
 
 def exit_code(wrong: Sequence[str], errors: Sequence[AlexbenchError]) -> int:
-    """A claim that should hold and does not comes first, then the gravest of what failed."""
+    """A claim with another verdict than the known one comes first, then the gravest of what failed."""
     if wrong:
         return WANTING
     codes = {error.exit_code for error in errors}

@@ -1,16 +1,18 @@
 """The ledger: every claim with the paper's figure, ours and a verdict that is computed, never typed in.
 
 holds, contradicted     the description of the network decides
+misnamed                of the study notes alone: the figure is right of another thing than the note says
 measured                on the data named, which are rarely the paper's: a figure with its interval, and no judgement
 needs ImageNet          or other data; the commands that would decide stand beside it
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from harness import environment
 from harness.paper import (
+    claims_of_notes,
     claims_of_results,
     claims_of_shape,
     claims_of_training,
@@ -20,15 +22,21 @@ from harness.paper import (
     variants,
 )
 from harness.paper.ablation_rows import Measured, by_ablation
-from harness.paper.claims import EmpiricalClaim, ExactClaim
+from harness.paper.claims import EmpiricalClaim, ExactClaim, NoteClaim
 from harness.paper.evidence import Evidence, Row
+from impls import catalog
 from impls.spec import Network
 from reports import published
 
 EXACT: tuple[ExactClaim, ...] = (*claims_of_shape.CLAIMS, *claims_of_training.CLAIMS)
 EMPIRICAL: tuple[EmpiricalClaim, ...] = claims_of_results.CLAIMS
 
+NOTES: tuple[NoteClaim, ...] = claims_of_notes.CLAIMS
+
 Found = list[tuple[ExactClaim, Row]]
+FoundOfNotes = list[tuple[NoteClaim, Row]]
+
+NOTE = "note"  # the beginning of the section of what a study note says
 
 
 def exact(network: Network, claims: Iterable[ExactClaim] = EXACT) -> Found:
@@ -46,14 +54,37 @@ def unexpected(found: Found) -> list[str]:
     ]
 
 
+def of_notes(claims: Iterable[NoteClaim] = NOTES, network: Callable[[str], Network] = catalog.get) -> FoundOfNotes:
+    """Each statement of the notes with its row. `network` gives the one of a name."""
+    signatures = {name: environment.signature(network=name) for name in {claim.of for claim in claims}}
+    return [(claim, _note_row(claim, network(claim.of), signatures[claim.of])) for claim in claims]
+
+
+def unexpected_of_notes(found: FoundOfNotes) -> list[str]:
+    """One line for each statement of a note whose verdict is another than the one it is known to have."""
+    return [
+        f"{row['section']}: {claim.claim}: {row['verdict']} and not {claim.known}: the note has {row['paper']},"
+        f" network {claim.of!r} gives {row['ours']}"
+        for claim, row in found
+        if row["verdict"] != claim.known
+    ]
+
+
 def empirical(evidence: Evidence, claims: Iterable[EmpiricalClaim] = EMPIRICAL) -> list[Row]:
     """Each claim with what was measured of it, or with what would decide it."""
     return [row for claim in claims for row in _measured(claim, evidence) or [_open(claim)]]
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """By the paper's sections."""
-    return sorted(rows, key=lambda row: tuple(int(part) for part in row["section"].split(".") if part.isdecimal()))
+    """By the paper's sections, then by note; within a note as it stands there."""
+    return sorted(rows, key=_place)
+
+
+def _place(row: Row) -> tuple[str, tuple[int, ...]]:
+    section = str(row["section"])
+    if section.startswith(NOTE):
+        return section, ()
+    return "", tuple(int(part) for part in section.split(".") if part.isdecimal())
 
 
 def _row(claim: ExactClaim | EmpiricalClaim) -> Row:
@@ -77,6 +108,17 @@ def _exact_row(claim: ExactClaim, network: Network, signature: str) -> Row:
     found = claim.check(network)
     verdict = "holds" if found.agrees else "contradicted"
     return {**_row(claim), "ours": found.ours, "verdict": verdict, "note": found.note, "signature": signature}
+
+
+def _note_row(claim: NoteClaim, network: Network, signature: str) -> Row:
+    found = claim.check(network)
+    instead = f"the note's figure is that of {found.instead}" if found.instead and not found.agrees else ""
+    row: Row = dict.fromkeys(("low", "high", "command"))
+    return {
+        **row, "section": f"{NOTE} {claim.note}", "claim": claim.claim, "paper": claim.figure, "ours": found.ours,
+        "source": f"{claims_of_notes.FILES[claim.note]}, {claim.place}", "verdict": found.verdict,
+        "on": f"network {claim.of}", "note": "; ".join(filter(None, [instead, found.note])), "signature": signature,
+    }  # fmt: skip
 
 
 def _open(claim: EmpiricalClaim) -> Row:

@@ -41,7 +41,20 @@ def planned(
     setting = setting_of(options, network)
     jobs = [job_of(options, name, network, setting, prepared) for name in names]
     Plan.of(jobs[0])
+    if unused := classes_without_images(network, prepared):
+        say(unused)
     return jobs
+
+
+def classes_without_images(network: Network, prepared: Prepared) -> str:
+    """What is said of a network with more classes than the data; empty where there are as many."""
+    given = len(prepared.classes)
+    if given >= network.classes:
+        return ""
+    return (
+        f"{prepared.source} has {given} classes, network {network.name!r} answers with {network.classes:,}: the other"
+        f" {network.classes - given:,} outputs stand for nothing, and training makes them unlikely"
+    )
 
 
 def followed(options: TrainOptions, source: str, recipe: Recipe | None = None) -> Network:

@@ -54,12 +54,26 @@ def test_without_anything_the_exact_claims_are_checked_and_a_contradiction_is_no
 ) -> None:
     out, done = alone
     assert done.returncode == 0, done.stderr
-    verdicts = [row["verdict"] for row in table(out, "ledger")]
+    verdicts = [row["verdict"] for row in table(out, "ledger") if not row["section"].startswith("note")]
     assert verdicts.count("contradicted") == 6
     assert verdicts.count("holds") > 30
     assert "measured" not in verdicts
     assert "290,400" in told(done)
     assert run_json(out)["status"] == "complete"
+
+
+def test_the_notes_claims_stand_behind_the_papers_and_are_counted_apart(
+    alone: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, done = alone
+    rows = table(out, "ledger")
+    notes = [row for row in rows if row["section"].startswith("note")]
+    assert rows[-len(notes) :] == notes and len(notes) > 40
+    counts = {name: sum(row["verdict"] == name for row in notes) for name in ("holds", "contradicted", "misnamed")}
+    said = f"{counts['holds']} hold, {counts['contradicted']} contradicted, {counts['misnamed']} misnamed."
+    assert told(done).endswith(f"The notes' {len(notes)} claims: {said} {out}/report.md")
+    report = (out / "report.md").read_text()
+    assert all(f"### Note 00{number}, 00{number}" in report for number in range(5))
 
 
 def test_tables_1_and_2_are_there_without_ours(alone: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
