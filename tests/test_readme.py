@@ -58,8 +58,9 @@ def test_the_files_it_links_are_there() -> None:
 
 def test_every_option_it_names_exists() -> None:
     shown = ""
-    for name in ("parity", "speed", "compare", "prepare", "train", "evaluate", "paper"):
-        command = [sys.executable, "-m", "harness.cli", name, "--help"]
+    commands = ("parity", "speed", "compare", "prepare", "train", "evaluate", "paper", "audit")
+    for name in [*commands, "weights import", "weights export"]:
+        command = [sys.executable, "-m", "harness.cli", *name.split(), "--help"]
         shown += subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     section = README[: README.index("## Installing less")]
     for option in set(re.findall(r"`(--[a-z-]+)", section)) - {"--format"}:
