@@ -1,5 +1,15 @@
 """What can go wrong, each with the exit code the command ends with. Messages are one line for the person reading."""
 
+from collections.abc import Collection
+
+# Found wanting comes before crashed, and that before what could not be measured.
+WORST_FIRST = (1, 4, 3)
+
+
+def gravest(codes: Collection[int]) -> int:
+    """Of several exit codes the one a command ends with; 0 of none."""
+    return next((code for code in WORST_FIRST if code in codes), max(codes, default=0))
+
 
 class AlexbenchError(Exception):
     """Anything a command ends with on purpose."""

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.exchange import pairing
 from harness.exchange.carried import KEY, carried
 from harness.exchange.file_bytes import map_bytes
 from harness.exchange.foreign import ForeignTensor, ForeignWeights, FormatError
-from harness.exchange.torch_file import widened, without_prefix
+from harness.exchange.torch_file import of_state_dict, widened, without_prefix
 from impls import tensor_file
 
 MOST_MESSAGE = 500  # characters: a name in a damaged header may be of any length
@@ -46,19 +45,7 @@ def read(path: Path) -> ForeignWeights:
         notes.append(f'every name begins with "{prefix}", which is left out')
     tensors = [_foreign(path, name, place) for name, place in named.items()]
     # The library orders tensors by dtype and by name, so the file's order says nothing.
-    layers = pairing.pair(
-        path, tensors, suffixes=pairing.TORCH, conv_axes="oihw", dense_axes="oi", ordered=False
-    )  # fmt: skip
-    return ForeignWeights(
-        path=path,
-        format="safetensors",
-        layers=layers,
-        flatten="chw",
-        network=said.network,
-        preprocessing=said.preprocessing,
-        inputs="torchvision" if pairing.is_torchvision(layers) else None,
-        notes=tuple(notes),
-    )
+    return of_state_dict(path, "safetensors", tensors, said, notes, ordered=False)
 
 
 def _foreign(path: Path, name: str, place: tensor_file.Place) -> ForeignTensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.exchange import pairing
-from harness.exchange.carried import KEY, carried
+from harness.exchange.carried import KEY, Carried, carried
 from harness.exchange.file_bytes import file_size, map_bytes
 from harness.exchange.foreign import MOST_SIDES, ForeignTensor, ForeignWeights, FormatError
 from harness.exchange.pickles import BadPickle, Name, load, text_of
@@ -78,18 +78,25 @@ def read(path: Path) -> ForeignWeights:
     said = carried(path, found.get(KEY) if isinstance(found, dict) else None)
     named, notes = _state_dict(path, found)
     tensors = [_foreign(path, name, tensor, storages, order) for name, tensor in named.items()]
+    return of_state_dict(path, "PyTorch", tensors, said, notes, ordered=True)
+
+
+def of_state_dict(
+    path: Path, form: str, tensors: Sequence[ForeignTensor], said: Carried, notes: Sequence[str], *, ordered: bool
+) -> ForeignWeights:
+    """Tensors by PyTorch's names and in its layout, whatever file they stand in. Raises FormatError."""
     layers = pairing.pair(
-        path, tensors, suffixes=pairing.TORCH, conv_axes="oihw", dense_axes="oi", ordered=True
+        path, tensors, suffixes=pairing.TORCH, conv_axes="oihw", dense_axes="oi", ordered=ordered
     )  # fmt: skip
     return ForeignWeights(
         path=path,
-        format="PyTorch",
+        format=form,
         layers=layers,
         flatten="chw",
         network=said.network,
         preprocessing=said.preprocessing,
         inputs="torchvision" if pairing.is_torchvision(layers) else None,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from harness import environment
-from harness.errors import AlexbenchError, CannotMeasure, UsageError
+from harness.errors import AlexbenchError, CannotMeasure, UsageError, gravest
 from harness.kept_rows import keeper
 from harness.paper import evidence, ledger, results, resume
 from harness.paper.evidence import Evidence, Row
@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # what trains and draws is loaded by those who ask for it
     from harness.paper.subject import Subject
 
 ALL_HELD, WANTING = 0, 1
-WORST_FIRST = (1, 4, 3)  # found wanting comes before crashed, and that before what could not be measured
 NETWORK = "paper"
 KINDS = ("ledger", "published", "ablation", "training-error")
 
@@ -173,5 +172,4 @@ def exit_code(wrong: Sequence[str], errors: Sequence[AlexbenchError]) -> int:
     """A claim with another verdict than the known one comes first, then the gravest of what failed."""
     if wrong:
         return WANTING
-    codes = {error.exit_code for error in errors}
-    return next((code for code in WORST_FIRST if code in codes), max(codes, default=ALL_HELD))
+    return gravest({error.exit_code for error in errors})

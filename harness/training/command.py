@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from harness import environment
-from harness.errors import AlexbenchError
+from harness.errors import AlexbenchError, gravest
 from harness.kept_rows import keeper
 from harness.parity.command import in_folder
 from harness.progress import Progress
@@ -28,8 +28,6 @@ from harness.training.jobs import planned
 from harness.training.options import TrainOptions
 from harness.training.plan import Plan
 from harness.training.run import Moment, published, resumed_from, train
-
-WORST_FIRST = (1, 4, 3)  # found wanting comes before crashed, and that before what could not be measured
 
 Outcome = tuple[int, list[str], dict[str, float]]
 
@@ -150,8 +148,7 @@ class Session:
         self.folder.note(versions=dict(self.versions))
 
     def _code(self) -> int:
-        codes = {error.exit_code for error in self.failed.values()}
-        return next((code for code in WORST_FIRST if code in codes), max(codes, default=0))
+        return gravest({error.exit_code for error in self.failed.values()})
 
 
 def _told(found: Trained) -> Mapping[str, Any]:
