@@ -6,7 +6,7 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,10 +43,6 @@ OWN_FRAMEWORK = {
 }
 
 
-def source_files() -> list[Path]:
-    return sorted(path for folder in OURS for path in (ROOT / folder).rglob("*.py"))
-
-
 def imports(path: Path) -> Iterator[str]:
     """Dotted names of everything a file imports, at its top or inside a function."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -65,113 +61,122 @@ def is_within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
-def relative(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+@pytest.fixture(scope="module")
+def imported() -> dict[str, list[str]]:
+    """A source file such as impls/spec.py -> what it imports; each file is parsed once."""
+    files = sorted(path for folder in OURS for path in (ROOT / folder).rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): list(imports(path)) for path in files}
 
 
-@pytest.fixture(params=source_files(), ids=relative)
-def file(request: pytest.FixtureRequest) -> Path:
-    found: Path = request.param
-    return found
+def broken(imported: dict[str, list[str]], rule: Callable[[str, str], bool]) -> dict[str, list[str]]:
+    """The files that import what the rule (file, name) -> bool forbids them, with those names."""
+    found = {file: [name for name in names if rule(file, name)] for file, names in imported.items()}
+    return {file: names for file, names in found.items() if names}
 
 
-def test_there_are_files_to_look_at() -> None:
-    assert {relative(path).partition("/")[0] for path in source_files()} == set(OURS)
+def framework_folder(file: str) -> str:
+    """The `with_X` that a file lies in, or nothing."""
+    parts = file.split("/")
+    return parts[1] if parts[0] == "impls" and parts[1] in OWN_FRAMEWORK else ""
 
 
-def test_imports_are_absolute_so_that_the_rules_can_read_them(file: Path) -> None:
-    assert not [name for name in imports(file) if name.startswith(".")]
+def test_there_are_files_to_look_at(imported: dict[str, list[str]]) -> None:
+    assert {top(file.replace("/", ".")) for file in imported} == set(OURS)
+    assert set(map(framework_folder, imported)) == {*OWN_FRAMEWORK, ""}
+    assert len(imported) > 100 and sum(map(len, imported.values())) > 1000
 
 
-def test_a_framework_is_imported_by_its_own_folder_only(file: Path) -> None:
-    parts = file.relative_to(ROOT).parts
-    allowed = OWN_FRAMEWORK.get(parts[1], set()) if parts[0] == "impls" else set()
-    assert not [name for name in imports(file) if top(name) in FRAMEWORKS - allowed]
+def test_a_rule_that_is_broken_is_seen() -> None:
+    assert broken({"a.py": ["torch.nn", "numpy"]}, lambda file, name: top(name) == "torch") == {"a.py": ["torch.nn"]}
+    assert list(imports(Path(__file__)))[:3] == ["__future__.annotations", "ast", "json"]
 
 
-def test_a_frameworks_folder_is_imported_by_nobody_else(file: Path) -> None:
-    own = ".".join(file.relative_to(ROOT).parts[:2])
-    folders = {f"impls.{name}" for name in OWN_FRAMEWORK} - {own}
-    assert not [name for name in imports(file) if any(is_within(name, folder) for folder in folders)]
+def test_imports_are_absolute_so_that_the_rules_can_read_them(imported: dict[str, list[str]]) -> None:
+    assert not broken(imported, lambda file, name: name.startswith("."))
 
 
-def test_impls_imports_neither_harness_nor_reports(file: Path) -> None:
-    if relative(file).startswith("impls/"):
-        assert not [name for name in imports(file) if top(name) in ("harness", "reports")]
-
-
-def test_a_frameworks_folder_imports_only_it_numpy_and_impls(file: Path) -> None:
-    parts = file.relative_to(ROOT).parts
-    if parts[0] == "impls" and parts[1] in OWN_FRAMEWORK:
-        allowed = OWN_FRAMEWORK[parts[1]] | {"numpy", "impls"} | sys.stdlib_module_names
-        assert not [name for name in imports(file) if top(name) not in allowed]
-
-
-def test_reports_imports_neither_harness_nor_impls(file: Path) -> None:
-    if relative(file).startswith("reports/"):
-        assert not [name for name in imports(file) if top(name) in ("harness", "impls")]
-
-
-@pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
-def test_the_description_imports_the_standard_library_only(name: str) -> None:
-    allowed = sys.stdlib_module_names | {"impls"}
-    found = list(imports(ROOT / name))
-    assert not [name for name in found if top(name) not in allowed]
-    ours = [f"{name.replace('.', '/')}.py" for name in found if top(name) == "impls"]
-    assert not [name for name in ours if not name.startswith(("impls/spec", "impls/derive"))]
-
-
-def loaded_by(*arguments: str) -> set[str]:
-    """Top-level modules in a fresh process after `alexbench ARGUMENTS`."""
-    code = (
-        "import sys, json\n"
-        "from harness import cli, cli_exit\n"
-        f"code = cli_exit.run(cli.cli, {list(arguments)!r})\n"
-        "print(json.dumps([code, sorted({name.partition('.')[0] for name in sys.modules})]), file=sys.stderr)\n"
+def test_a_framework_is_imported_by_its_own_folder_only(imported: dict[str, list[str]]) -> None:
+    assert not broken(
+        imported, lambda file, name: top(name) in FRAMEWORKS - OWN_FRAMEWORK.get(framework_folder(file), set())
     )
+
+
+def test_a_frameworks_folder_is_imported_by_nobody_else(imported: dict[str, list[str]]) -> None:
+    def foreign(file: str, name: str) -> bool:
+        return any(is_within(name, f"impls.{folder}") for folder in OWN_FRAMEWORK.keys() - {framework_folder(file)})
+
+    assert not broken(imported, foreign)
+
+
+def test_impls_imports_neither_harness_nor_reports(imported: dict[str, list[str]]) -> None:
+    assert not broken(imported, lambda file, name: file.startswith("impls/") and top(name) in ("harness", "reports"))
+
+
+def test_a_frameworks_folder_imports_only_it_numpy_and_impls(imported: dict[str, list[str]]) -> None:
+    def foreign(file: str, name: str) -> bool:
+        folder = framework_folder(file)
+        allowed = OWN_FRAMEWORK.get(folder, set()) | {"numpy", "impls"} | sys.stdlib_module_names
+        return bool(folder) and top(name) not in allowed
+
+    assert not broken(imported, foreign)
+
+
+def test_reports_imports_neither_harness_nor_impls(imported: dict[str, list[str]]) -> None:
+    assert not broken(imported, lambda file, name: file.startswith("reports/") and top(name) in ("harness", "impls"))
+
+
+def test_the_description_imports_the_standard_library_only(imported: dict[str, list[str]]) -> None:
+    named = {file: imported[file] for file in STANDARD_LIBRARY_ONLY}
+    assert not broken(named, lambda file, name: top(name) not in sys.stdlib_module_names | {"impls"})
+    assert not broken(
+        named, lambda file, name: top(name) == "impls" and not name.startswith(("impls.spec", "impls.derive"))
+    )
+
+
+def loaded_by(code: str) -> tuple[str, set[str]]:
+    """What a fresh process printed that ran `code`, and the top-level modules it had loaded by then."""
+    tail = "\nimport sys, json\nprint(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code + tail], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
-    code_returned, names = json.loads(done.stderr.splitlines()[-1])
-    assert code_returned == 0, done.stderr
-    return set(names)
+    *printed, names = done.stdout.splitlines()
+    return "\n".join(printed), set(json.loads(names))
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        [],
-        ["networks"],
-        ["weights"],
-        ["weights", "init"],
-        ["weights", "show"],
-        ["parity"],
-        ["speed"],
-        ["paper"],
-        ["evaluate"],
-        ["doctor"],
-        ["completion"],
-    ],
-    ids=" ".join,
-)
-def test_help_loads_nothing_heavy(command: list[str]) -> None:
-    assert not loaded_by(*command, "--help") & HEAVY
+def test_help_of_every_command_loads_nothing_heavy() -> None:
+    code = """
+from harness import cli, cli_exit
+
+def pages(command, path):
+    print("page of", *path)
+    assert cli_exit.run(cli.cli, [*path, "--help"]) == 0
+    for name, below in getattr(command, "commands", {}).items():
+        pages(below, [*path, name])
+
+pages(cli.cli, [])
+"""
+    printed, names = loaded_by(code)
+    shown = {line.removeprefix("page of ") for line in printed.splitlines() if line.startswith("page of ")}
+    assert {"parity", "speed", "paper", "evaluate", "doctor", "completion", "weights import"} <= shown
+    assert not names & HEAVY
 
 
-@pytest.mark.parametrize("framework", registry.ENVIRONMENTS)
-def test_a_frameworks_environment_is_told_without_importing_it(framework: str) -> None:
-    code = (
-        "import sys, json, types\n"
-        "from impls import registry\n"
-        "settings = types.SimpleNamespace(tuning='tuned', precision='float32', device='cpu', devices=2, split='data')\n"
-        f"registry.environment({framework!r}, settings)\n"
-        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert not set(json.loads(done.stdout)) & HEAVY
+def test_the_frameworks_environments_are_told_without_importing_them() -> None:
+    code = f"""
+import types
+from impls import registry
+
+settings = types.SimpleNamespace(tuning="tuned", precision="float32", device="cpu", devices=2, split="data")
+for framework in {list(registry.ENVIRONMENTS)!r}:
+    registry.environment(framework, settings)
+"""
+    assert not loaded_by(code)[1] & HEAVY
 
 
 def test_listing_networks_needs_no_numpy() -> None:
-    assert not loaded_by("networks", "paper", "--format", "csv") & (HEAVY - {"rich"})
+    code = (
+        "from harness import cli, cli_exit\nassert cli_exit.run(cli.cli, ['networks', 'paper', '--format', 'csv']) == 0"
+    )
+    printed, names = loaded_by(code)
+    assert "conv1" in printed
+    assert not names & (HEAVY - {"rich"})
