@@ -26,10 +26,20 @@ def install(session: nox.Session, extras: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite with all three frameworks, and the coverage of our lines. A missing framework fails."""
+    """The suite with all three frameworks, and the coverage of our lines. A missing framework fails."""
     install(session, "cpu,onnxruntime,formats,test")
     session.run(
         "pytest", *SIDE_BY_SIDE, "--cov", "--cov-report=term", *session.posargs,
+        env={"ALEXBENCH_REQUIRE_ALL": "1", "COLUMNS": "120"},
+    )  # fmt: skip
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """What takes hours: ten thousand damaged files for each reader, many seeds, every split and tuning."""
+    install(session, "cpu,onnxruntime,formats,test")
+    session.run(
+        "pytest", *SIDE_BY_SIDE, "-m", "thorough", *session.posargs,
         env={"ALEXBENCH_REQUIRE_ALL": "1", "COLUMNS": "120"},
     )  # fmt: skip
 

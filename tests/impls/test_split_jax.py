@@ -14,7 +14,7 @@ import sys
 import textwrap
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,6 @@ from impls.derive import facts, parameter_shapes
 from impls.oracle import network as oracle
 from impls.oracle import sgd
 from impls.protocol import (
-    TUNINGS,
     Arrays,
     Batch,
     Framework,
@@ -52,9 +51,12 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ON: tuple[Split, ...] = ("model", "data", "hybrid")
 CASES = (
-    *(Settings(tuning=tuning, devices=2, split=split) for split in ON for tuning in TUNINGS),
-    Settings(tuning="tuned", devices=4, split="data"),
-    Settings(tuning="tuned", devices=4, split="hybrid"),
+    *(Settings(tuning="tuned", devices=2, split=split) for split in ON),
+    Settings(tuning="stock", devices=2, split=ON[0]),
+)
+LONG = (  # in the thorough session
+    *(Settings(tuning="stock", devices=2, split=split) for split in ON[1:]),
+    *(Settings(tuning="tuned", devices=4, split=split) for split in ("data", "hybrid")),
 )
 RULES = tuple(UpdateRule(rate, 0.9, 0.05, decay) for rate, decay in ((0.1, True), (0.1, False), (0.01, True)))
 REDUCED: tuple[tuple[PrecisionName, float], ...] = (("bfloat16", 0.1), ("float16", 0.02))
@@ -303,11 +305,15 @@ ON_FOUR: tuple[Check, ...] = (
     masks_not_given_are_drawn_anew,
     training_breaks_off_and_goes_on,
 )
-CHECKS: tuple[tuple[Settings, Check], ...] = tuple(
-    (settings, check)
-    for settings in CASES
-    for check in (ON_FOUR if settings.devices == 4 else STOCK if settings.tuning == "stock" else SAME + MORE)
-)
+
+
+def checks(cases: Sequence[Settings]) -> list[tuple[Settings, Check]]:
+    """What is checked of each case."""
+    return [
+        (settings, check)
+        for settings in cases
+        for check in (ON_FOUR if settings.devices == 4 else STOCK if settings.tuning == "stock" else SAME + MORE)
+    ]
 
 
 def case_name(settings: Settings) -> str:
@@ -316,7 +322,7 @@ def case_name(settings: Settings) -> str:
 
 def main() -> None:
     """Every check in every case; a failure is a line, not an exit."""
-    for settings, check in CHECKS:
+    for settings, check in checks(LONG if "long" in sys.argv else CASES):
         error = None
         try:
             check(functools.partial(framework().build, TOWERS, weights(), settings), settings)
@@ -334,9 +340,9 @@ def environment(devices: int, **more: str) -> dict[str, str]:
 
 
 @functools.cache
-def outcomes() -> tuple[dict[tuple[str, str], str | None], str]:
-    """(check, case) -> None where it held, else the traceback; and how the process ended."""
-    command = [sys.executable, str(Path(__file__))]
+def outcomes(*which: str) -> tuple[dict[tuple[str, str], str | None], str]:
+    """(check, case) -> None where it held, else the traceback; and how the process that runs them all ended."""
+    command = [sys.executable, str(Path(__file__)), *which]
     with subprocess.Popen(
         command, env=environment(4), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -350,9 +356,22 @@ def outcomes() -> tuple[dict[tuple[str, str], str | None], str]:
     return {(line["check"], line["case"]): line["error"] for line in lines}, ended
 
 
-@pytest.mark.parametrize(("check", "case"), [(check.__name__, case_name(settings)) for settings, check in CHECKS])
+def names(cases: Sequence[Settings]) -> list[tuple[str, str]]:
+    return [(check.__name__, case_name(settings)) for settings, check in checks(cases)]
+
+
+@pytest.mark.parametrize(("check", "case"), names(CASES))
 def test_several_devices_are_one_network(check: str, case: str) -> None:
-    found, ended = outcomes()
+    holds_for(check, case, *outcomes())
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("check", "case"), names(LONG))
+def test_more_devices_and_tunings_are_one_network(check: str, case: str) -> None:
+    holds_for(check, case, *outcomes("long"))
+
+
+def holds_for(check: str, case: str, found: Mapping[tuple[str, str], str | None], ended: str) -> None:
     error = found.get((check, case), f"not come to: the process {ended}")
     assert error is None, error
 

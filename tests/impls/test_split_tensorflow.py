@@ -30,7 +30,7 @@ from test_split_plan import TOWERS
 from impls import registry
 from impls.derive import facts, parameter_shapes
 from impls.oracle import network as oracle
-from impls.protocol import TUNINGS, Arrays, Batch, Framework, Implementation, Phase, Settings, Unsupported, UpdateRule
+from impls.protocol import Arrays, Batch, Framework, Implementation, Phase, Settings, Unsupported, UpdateRule
 from impls.spec import Dropout
 from impls.split import Split
 
@@ -38,7 +38,11 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ON_TWO: tuple[Split, ...] = ("model", "data", "hybrid")
 CASES = (
-    *(Settings(tuning=tuning, devices=2, split=split) for split in ON_TWO for tuning in TUNINGS),
+    *(Settings(tuning="tuned", devices=2, split=split) for split in ON_TWO),
+    Settings(tuning="stock", devices=2, split="model"),
+)
+LONG = (  # in the thorough session
+    *(Settings(tuning="stock", devices=2, split=split) for split in ON_TWO[1:]),
     *(Settings(devices=4, split=split) for split in ON_TWO[1:]),
 )
 RULES = tuple(UpdateRule(rate, 0.9, 0.05) for rate in (0.1, 0.1, 0.01))
@@ -274,7 +278,7 @@ def case_name(settings: Settings) -> str:
 
 def main() -> None:
     """Every check in every case; a failure is a line, not an exit."""
-    for settings in CASES:
+    for settings in LONG if "long" in sys.argv else CASES:
         for check in CHECKS:
             error = None
             try:
@@ -293,12 +297,11 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 @functools.cache
-def outcomes() -> dict[tuple[str, str], str | None]:
-    """(check, case) -> None where it held, else the traceback."""
-    most = max(CASES, key=lambda settings: settings.devices)
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__))], env=environment(most), capture_output=True, text=True, timeout=900
-    )
+def outcomes(*which: str) -> dict[tuple[str, str], str | None]:
+    """(check, case) -> None where it held, else the traceback; one process for all of them."""
+    most = max(LONG if which else CASES, key=lambda settings: settings.devices)
+    command = [sys.executable, str(Path(__file__)), *which]
+    done = subprocess.run(command, env=environment(most), capture_output=True, text=True, timeout=900)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"check"')]
     assert done.returncode == 0, done.stderr[-4000:]
     return {(line["check"], line["case"]): line["error"] for line in lines}
@@ -308,6 +311,14 @@ def outcomes() -> dict[tuple[str, str], str | None]:
 @pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
 def test_several_devices_are_one_network(check: str, case: str) -> None:
     error = outcomes()[check, case]
+    assert error is None, error
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", [case_name(settings) for settings in LONG])
+@pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
+def test_more_devices_and_tunings_are_one_network(check: str, case: str) -> None:
+    error = outcomes("long")[check, case]
     assert error is None, error
 
 

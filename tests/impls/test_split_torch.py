@@ -31,7 +31,7 @@ from test_split_plan import TOWERS
 from impls import registry
 from impls.derive import facts, parameter_shapes
 from impls.oracle import network as oracle
-from impls.protocol import TUNINGS, Arrays, Batch, Framework, Implementation, Settings, Unsupported, UpdateRule
+from impls.protocol import Arrays, Batch, Framework, Implementation, Settings, Unsupported, UpdateRule
 from impls.spec import Dropout
 from impls.split import Split
 
@@ -39,7 +39,11 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TWO: tuple[Split, ...] = ("model", "data", "hybrid")
 CASES = (
-    *(Settings(tuning=tuning, devices=2, split=split) for split in TWO for tuning in TUNINGS),
+    *(Settings(tuning="tuned", devices=2, split=split) for split in TWO),
+    Settings(tuning="stock", devices=2, split="model"),
+)
+LONG = (  # in the thorough session
+    *(Settings(tuning="stock", devices=2, split=split) for split in TWO[1:]),
     Settings(tuning="stock", devices=4, split="data"),
     Settings(tuning="tuned", devices=4, split="hybrid"),
 )
@@ -270,7 +274,7 @@ def case_name(settings: Settings) -> str:
 def main() -> None:
     """Every check in every case; a failure is a line, not an exit."""
     framework: Framework = registry.load(registry.reference("torch"))
-    for settings in CASES:
+    for settings in LONG if "long" in sys.argv else CASES:
         for check in CHECKS:
             error = None
             try:
@@ -286,10 +290,10 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @functools.cache
-def outcomes() -> dict[tuple[str, str], str | None]:
-    """(check, case) -> None where it held, else the traceback."""
+def outcomes(*which: str) -> dict[tuple[str, str], str | None]:
+    """(check, case) -> None where it held, else the traceback; one process for all of them."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__))], env=environment(), capture_output=True, text=True, timeout=900
+        [sys.executable, str(Path(__file__)), *which], env=environment(), capture_output=True, text=True, timeout=900
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"check"')]
     assert done.returncode == 0, done.stderr[-4000:]
@@ -300,6 +304,14 @@ def outcomes() -> dict[tuple[str, str], str | None]:
 @pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
 def test_several_devices_are_one_network(check: str, case: str) -> None:
     error = outcomes()[check, case]
+    assert error is None, error
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", [case_name(settings) for settings in LONG])
+@pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
+def test_more_devices_and_tunings_are_one_network(check: str, case: str) -> None:
+    error = outcomes("long")[check, case]
     assert error is None, error
 
 
