@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -16,9 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import in_process
 import psutil
-
-from harness import cli, cli_exit
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN_NETWORK = Path(__file__).with_name("plain_network.py")
@@ -37,7 +34,7 @@ LAYERS = [
     "fc4",
 ]  # of cifar-4layer
 
-Done = subprocess.CompletedProcess[str]
+Done = in_process.Done
 
 
 def command(*arguments: object, python: str = sys.executable) -> list[str]:
@@ -74,55 +71,7 @@ def alexbench(
             preexec_fn=preexec_fn,
             check=False,
         )
-    with here(surroundings(**environment), cwd, timeout) as (out, err):
-        code = cli_exit.run(cli.cli, [*map(str, arguments)])
-    return Done(["alexbench", *map(str, arguments)], code, _text(out), _text(err))
-
-
-@contextlib.contextmanager
-def here(environment: dict[str, str], cwd: Path, timeout: float) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
-    """What a process would have for itself: variables, PYTHONPATH, a folder, output of its own, a limit of time."""
-    out, err = _stream(), _stream()
-    before, folder, path, modules = dict(os.environ), Path.cwd(), sys.path[:], set(sys.modules)
-    wake = signal.signal(signal.SIGALRM, _too_long)
-    os.environ.clear()
-    os.environ.update(environment)
-    own = [entry for entry in environment["PYTHONPATH"].split(os.pathsep) if entry not in path]
-    sys.path[:] = [*own, *path]
-    os.chdir(cwd)
-    signal.setitimer(signal.ITIMER_REAL, timeout)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            yield out, err
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, wake)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(before)
-        sys.path[:] = path
-        for name in set(sys.modules) - modules:  # what lay on that path alone must not be found by the next command
-            file = getattr(sys.modules[name], "__file__", None) or ""
-            if any(file.startswith(f"{entry}{os.sep}") for entry in own):
-                del sys.modules[name]
-
-
-class TooLong(BaseException):
-    """A command that ran in this process passed its limit of time; nothing of the command's catches it for good."""
-
-
-def _too_long(number: int, frame: object) -> None:
-    raise TooLong
-
-
-def _stream() -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-
-
-def _text(stream: io.TextIOWrapper) -> str:
-    buffer = stream.detach()
-    assert isinstance(buffer, io.BytesIO)
-    return buffer.getvalue().decode()
+    return in_process.alexbench([*map(str, arguments)], surroundings(**environment), cwd, timeout)
 
 
 def parity(*arguments: object, out: Path, **options: Any) -> Done:

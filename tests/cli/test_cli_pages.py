@@ -45,13 +45,6 @@ def imported(*arguments: str) -> set[str]:
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
-@pytest.mark.parametrize("words", HELPS, ids=lambda words: " ".join(["alexbench", *words]))
-def test_help_imports_nothing_heavy(words: list[str]) -> None:
-    found = imported(*words, "--help")
-    assert "click" in found
-    assert not found & HEAVY
-
-
 @pytest.mark.parametrize("words", [["--version"], ["completion", "bash"], ["networks", "--format", "json"]])
 def test_what_answers_at_once_imports_no_framework(words: list[str]) -> None:
     assert not imported(*words) & HEAVY

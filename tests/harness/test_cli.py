@@ -1,4 +1,4 @@
-"""The command line, as a user meets it: real processes, their output and their exit codes."""
+"""The command line, as a user meets it: its output and its exit codes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import in_process
 import pytest
 
 from harness import cli_exit
@@ -20,11 +21,13 @@ from harness.version import VERSION
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def alexbench(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
-    )
+def alexbench(*arguments: object, **environment: str) -> in_process.Done:
+    return in_process.alexbench([*map(str, arguments)], {**os.environ, **environment}, ROOT, 120)
+
+
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness.cli", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 def refusal(*arguments: object) -> str:
@@ -38,9 +41,9 @@ def refusal(*arguments: object) -> str:
 
 
 def test_help_answers_at_once() -> None:
-    alexbench("--help")  # compiles the files
+    process("--help")  # compiles the files
     started = time.perf_counter()
-    done = alexbench("--help")
+    done = process("--help")
     assert time.perf_counter() - started < 1.0  # 0.1 s alone; the margin is for a busy machine and coverage
     assert done.returncode == 0
     assert all(command in done.stdout for command in ("networks", "weights", "parity", "doctor", "completion"))
