@@ -30,6 +30,7 @@ from typing import IO, Any, NamedTuple, Self
 from harness.environment import CHECKOUT
 from harness.errors import CannotMeasure
 from harness.exchange.foreign import FormatError
+from reports.cells import clean
 
 MIB = 1 << 20
 MOST_ANSWER = 64 * MIB  # bytes of JSON for one file
@@ -217,7 +218,7 @@ def _performed(function: Any, path: str, arguments: dict[str, Any]) -> dict[str,
     except MemoryError:
         return {"outcome": "refused", "message": f"{path!r} cannot be read: it wants too much memory"}
     except Exception as error:  # whatever a library raises for a damaged file
-        said = " ".join(str(error).split())[:200]
+        said = clean(str(error))[:200]
         return {"outcome": "refused", "message": f"{path!r} cannot be read: {type(error).__name__}: {said}"}
 
 

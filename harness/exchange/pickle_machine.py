@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.exchange.pickle_terms import BadPickle, Inert, Name, Recorded, Terms
+from reports.cells import clean
 
 BASE_BUDGET = 256 << 20  # bytes that any pickle may take, beside three times its own size
 MOST_OPCODES = 6_000_000  # some seconds' work; where a file is large it is so by long runs of bytes
@@ -57,7 +58,7 @@ class Machine:
             ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, struct.error, MemoryError,
             OverflowError, RecursionError,
         ) as error:  # fmt: skip
-            said = " ".join(str(error).split())[:200] or type(error).__name__
+            said = clean(str(error))[:200] or type(error).__name__
             raise BadPickle(f"it is no whole pickle ({said})") from None
 
     def _run(self) -> Any:

@@ -19,6 +19,7 @@ from typing import Self
 
 from harness.exchange.file_bytes import BoundedFile
 from harness.exchange.foreign import FormatError
+from reports.cells import clean
 
 MOST_MEMBERS = 20_000
 MOST_DIRECTORY = 8 << 20  # bytes of the central directory, which is parsed whole
@@ -169,7 +170,7 @@ class Archive:
         except OSError as error:
             raise FormatError(f"cannot read {str(self._path)!r}: {error.strerror or error}") from None
         except _DAMAGED as error:
-            said = " ".join(str(error).split())[:200] or type(error).__name__
+            said = clean(str(error))[:200] or type(error).__name__
             raise FormatError(f"{str(self._path)!r} {what}: {said}") from None
 
 

@@ -16,6 +16,7 @@ from harness.errors import CannotMeasure
 from harness.exchange.file_bytes import read_whole
 from harness.exchange.foreign import FormatError
 from harness.requirements import install_command
+from reports.cells import clean
 
 Message: TypeAlias = Any  # protobuf makes its classes while it runs
 
@@ -184,7 +185,7 @@ def net_of_text(path: Path) -> Message:
     except RecursionError:
         raise FormatError(f"{str(path)!r} nests its braces too deeply for a network's definition") from None
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, text_format.ParseError) as error:
-        what = " ".join(str(error).split())[:200]
+        what = clean(str(error))[:200]
         raise FormatError(f"{str(path)!r} is no network definition of Caffe: {what}") from None
     return net
 

@@ -1,4 +1,4 @@
-"""Twenty seeds of the operator level in every framework: a correct one raises no alarm, whatever the data."""
+"""Seeds of the operator level in every framework: a correct one raises no alarm, whatever the data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from impls.catalog import CIFAR_4LAYER
 from impls.oracle.rounding import PRECISIONS
 from impls.protocol import TUNINGS
 
-SEEDS = range(20)
+FEW, MANY = range(2), range(20)
 
 
 class Alarms:
@@ -63,10 +63,10 @@ def operator_level(seed: int, folder: Path) -> JobBook:
     return JobBook(Bench(material))
 
 
-def assignments(folder: Path) -> Callable[[bool], Iterator[Assignment]]:
+def assignments(seeds: range, folder: Path) -> Callable[[bool], Iterator[Assignment]]:
     def made(full: bool) -> Iterator[Assignment]:
         assert full
-        for seed in SEEDS:
+        for seed in seeds:
             book = operator_level(seed, folder / f"seed{seed}")
             for tuning in TUNINGS:
                 for job in book.jobs("operator"):
@@ -75,10 +75,11 @@ def assignments(folder: Path) -> Callable[[bool], Iterator[Assignment]]:
     return made
 
 
+@pytest.mark.parametrize("seeds", [FEW, pytest.param(MANY, marks=pytest.mark.thorough)], ids=["few", "many"])
 @pytest.mark.parametrize("framework", list(registry.BUILT_IN))
-def test_no_false_alarm_in_twenty_seeds_of_the_operator_level(framework: str, tmp_path: Path) -> None:
+def test_no_seed_of_the_operator_level_gives_a_false_alarm(framework: str, seeds: range, tmp_path: Path) -> None:
     alarms = Alarms()
     spec = WorkerSpec(framework, registry.BUILT_IN[framework], extra_environment=YIELDING)
-    Schedule(tmp_path, 1, "float32", alarms).run({framework: (spec, assignments(tmp_path))})
-    assert alarms.checks > 100 * len(SEEDS) * len(TUNINGS)
+    Schedule(tmp_path, 1, "float32", alarms).run({framework: (spec, assignments(seeds, tmp_path))})
+    assert alarms.checks > 100 * len(seeds) * len(TUNINGS)
     assert alarms.found == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
 from typing import Any
 
 import pytest
@@ -229,44 +227,6 @@ def nested(depth: int, calls: int) -> dict[str, Any]:
 def test_models_that_unfold_without_end_are_refused(depth: int, calls: int) -> None:
     with pytest.raises(NotAModel, match=r"deep|over"):
         keras_config.of_config(nested(depth, calls), "name", "source")
-
-
-ODD: list[Any] = [None, True, -1, 0, 1.5, 1e308, 10**40, "x", "", [], {}, [None], [[1]], ["a", 1], {"a": 1}]
-
-
-def spoilt(value: Any, rng: random.Random) -> Any:
-    """The same value with one of its parts replaced, removed or doubled."""
-    if rng.random() < 0.15 or not isinstance(value, dict | list) or not value:
-        return rng.choice(ODD)
-    if isinstance(value, list):
-        place = rng.randrange(len(value))
-        change = rng.choice([[spoilt(value[place], rng)], [], [value[place]] * 2])
-        return [*value[:place], *change, *value[place + 1 :]]
-    key = rng.choice(list(value))
-    return {**value, key: spoilt(value[key], rng)}
-
-
-def test_ten_thousand_spoilt_configurations_give_a_reading_or_one_line() -> None:
-    originals = [
-        sequential(layer("Rescaling", scale=1 / 255, offset=0), layer("ZeroPadding2D", padding=1),
-                   conv(activation={"class_name": "function", "config": "relu"}), layer("BatchNormalization", axis=3),
-                   layer("MaxPooling2D", pool_size=[2, 2]), layer("AveragePooling2D", pool_size=[2, 2]),
-                   layer("Reshape", target_shape=[-1]), layer("Dropout", rate=0.5), layer("Dense", units=3)),
-        functional_2(),
-    ]  # fmt: skip
-    rng, read_at_all = random.Random(11), 0
-    for number in range(10_000):
-        config = originals[number % 2]
-        for _ in range(rng.choice((1, 1, 2, 3))):
-            config = spoilt(config, rng)
-        try:
-            found = keras_config.of_config(config, "name", "source")
-            keras_config.learned(config)
-            json.dumps([each.name for each in found.layers])
-            read_at_all += 1
-        except NotAModel as error:
-            assert "\n" not in str(error)
-    assert 1_000 < read_at_all < 9_500
 
 
 def test_the_last_softmax_is_left_out_and_one_inside_is_not() -> None:

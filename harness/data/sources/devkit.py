@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import Any
 
 from harness.data.sources.tar_members import files_in
 from harness.errors import CannotMeasure, UsageError
+from harness.exchange import confined
+from harness.exchange.foreign import FormatError
+from reports.cells import clean
 
 META = "meta.mat"
 TRUTH = "validation_ground_truth.txt"
@@ -90,26 +94,40 @@ def _members(archive: Path) -> dict[str, bytes]:
 
 
 def _leaves(data: bytes, file: Path) -> tuple[str, list[tuple[str, str]]]:
-    """The edition, and WordNet id and words of each leaf in the order of their numbers. Raises UsageError."""
-    found: dict[int, tuple[str, str]] = {}
-    try:
-        table = _table(data)
-        key = next(name for name in table.dtype.names if re.fullmatch(r"ILSVRC[0-9]{4}_ID", name))
-        for row in table:
-            if int(row["num_children"].item()) == 0:
-                found[int(row[key].item())] = (str(row["WNID"].item()), str(row["words"].item()))
-    except CannotMeasure:
-        raise
-    except Exception as error:  # what SciPy raises for a damaged file depends on where it is damaged
-        what = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"{META} in {file} is damaged ({what}): download the kit again") from None
-    if sorted(found) != list(range(1, len(found) + 1)) or not found:
-        raise UsageError(f"{META} in {file} numbers its {len(found)} leaf synsets otherwise than 1 to {len(found)}")
-    rows = [found[number] for number in sorted(found)]
+    """The edition, and WordNet id and words of each leaf in the order of their numbers.
+
+    SciPy reads the table in a confined child, since a damaged one has killed it. Raises UsageError, CannotMeasure.
+    """
+    with tempfile.TemporaryDirectory(prefix="alexbench-kit-") as folder:
+        copy = Path(folder) / META
+        copy.write_bytes(data)
+        try:
+            edition, found = confined.run("harness.data.sources.devkit:leaves", copy, shown=file)
+        except FormatError as error:
+            raise UsageError(f"{META} in {file} is damaged ({error}): download the kit again") from None
+    numbered = {number: (synset, words) for number, synset, words in found}
+    if sorted(numbered) != list(range(1, len(numbered) + 1)) or not numbered:
+        count = len(numbered)
+        raise UsageError(f"{META} in {file} numbers its {count} leaf synsets otherwise than 1 to {count}")
+    rows = [numbered[number] for number in sorted(numbered)]
     synsets = {synset for synset, _ in rows}
     if not all(re.fullmatch(r"n[0-9]{8}", synset) for synset in synsets) or len(synsets) != len(rows):
         raise UsageError(f"{META} in {file} holds WordNet ids that are none, or not all different")
-    return key.removesuffix("_ID"), rows
+    return edition, rows
+
+
+def leaves(path: Path) -> tuple[str, list[tuple[int, str, str]]]:
+    """Runs in a confined child: the edition, and number, WordNet id and words of each leaf. Raises FormatError."""
+    try:
+        table = _table(path.read_bytes())
+        key = next(name for name in table.dtype.names if re.fullmatch(r"ILSVRC[0-9]{4}_ID", name))
+        rows = [row for row in table if int(row["num_children"].item()) == 0]
+        found = [(int(row[key].item()), str(row["WNID"].item()), str(row["words"].item())) for row in rows]
+    except CannotMeasure:
+        raise
+    except Exception as error:  # what SciPy raises for a damaged file depends on where it is damaged
+        raise FormatError(clean(str(error)) or type(error).__name__) from None
+    return key.removesuffix("_ID"), found
 
 
 def _table(data: bytes) -> Any:

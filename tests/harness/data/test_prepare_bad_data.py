@@ -9,6 +9,7 @@ import os
 import pickle
 import struct
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -299,6 +300,18 @@ def test_a_kit_that_is_damaged(tmp_path, data):
     root = imagenet(tmp_path / "in")
     next(root.rglob("meta.mat")).write_bytes(data)
     with pytest.raises(UsageError, match=r"meta\.mat in .* is damaged"):
+        open_source(f"imagenet:{root}")
+
+
+def test_a_kit_that_kills_the_library_is_refused(tmp_path):
+    """One number of a whole table: a text with four sides in place of two."""
+    packed = made.meta()
+    plain = packed[:128] + zlib.decompress(packed[136:])
+    damaged = plain.replace(struct.pack("<4I", 5, 8, 1, 9), struct.pack("<4I", 5, 16, 1, 9), 1)
+    assert len(damaged) == len(plain) and damaged != plain
+    root = imagenet(tmp_path / "in")
+    next(root.rglob("meta.mat")).write_bytes(damaged)
+    with pytest.raises(UsageError, match=r"meta\.mat in .* is damaged .*library that reads it was stopped"):
         open_source(f"imagenet:{root}")
 
 

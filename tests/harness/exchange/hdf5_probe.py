@@ -1,4 +1,4 @@
-"""What a confined child does in the tests: end in every bad way, and read damaged HDF5 files to the end."""
+"""What a confined child does in the tests: end in every bad way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CannotMeasure
-from harness.exchange import hdf5_datasets
 from harness.exchange.foreign import FormatError
 
 
@@ -47,14 +46,3 @@ def ending(path: Path) -> Any:
 
 def environment(path: Path) -> Any:
     return dict(os.environ)
-
-
-def listed_and_dumped(path: Path, folder: str) -> Any:
-    """The listing, after every tensor in it has been taken out."""
-    found = hdf5_datasets.listing(path)
-    names = [name for name, (_, dtype) in found["datasets"].items() if dtype.startswith("float")]
-    Path(folder).mkdir(exist_ok=True)
-    for file in Path(folder).iterdir():
-        file.unlink()  # file systems make sure of a file that is cut and written anew: milliseconds
-    hdf5_datasets.dump(path, folder, names)
-    return found

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import caffe_bytes as made
-import mutated_bytes
 import numpy as np
 import pytest
-from caffe_bytes import Step, inside, number
+from caffe_bytes import inside, number
 
 from harness.exchange import caffe_file, caffe_wire
 from harness.exchange.foreign import FormatError
@@ -20,7 +19,8 @@ CONV, DENSE = 0, 3  # places among the steps
 
 def refusal(folder: Path, data: bytes) -> str:
     path = folder / "net.caffemodel"
-    mutated_bytes.rewrite(path, data)
+    path.unlink(missing_ok=True)  # cutting an old file short is slow
+    path.write_bytes(data)
     with pytest.raises(FormatError) as caught:
         caffe_file.read(path)
     assert "\n" not in str(caught.value)
@@ -47,7 +47,8 @@ def test_a_file_cut_short_is_refused_wherever_it_is_cut(tmp_path, is_old):
     path = tmp_path / "net.caffemodel"
     for end in sorted({*range(0, len(data), 3), *between}):
         if end in between:
-            mutated_bytes.rewrite(path, data[:end])
+            path.unlink(missing_ok=True)
+            path.write_bytes(data[:end])
             assert len(caffe_file.read(path).layers) == 1
         else:
             refusal(tmp_path, data[:end])
@@ -175,26 +176,3 @@ def test_reading_a_large_files_structure_takes_no_memory_for_its_numbers(tmp_pat
     shape, _, megabytes = found.stdout.rpartition(" ")
     assert shape == "(1000, 64000)"
     assert int(megabytes) < 40  # the protobuf library itself is some of it
-
-
-@pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
-def test_damaged_files_are_read_or_refused(tmp_path, is_old):
-    """Half of the 10,000 in either format; the files are small, so that the damage falls on what says something."""
-    bases = [small(is_old=is_old, unpacked=unpacked) for unpacked in (False, True)]
-    path = tmp_path / "net.caffemodel"
-    whole = mutated_bytes.survived(caffe_file.read, path, bases, mutated_bytes.MUTANTS // 2)
-    assert 0 < whole < mutated_bytes.MUTANTS // 2
-
-
-def small(*, is_old: bool, unpacked: bool) -> bytes:
-    """2x2 images, one kernel of 1x1, two classes."""
-    random = np.random.default_rng(0)
-    conv = (made.blob(random.normal(size=(1, 3, 1, 1)), unpacked=unpacked), made.blob(np.zeros(1), legacy=is_old))
-    dense = (made.blob(random.normal(size=(2, 4)), legacy=is_old), made.blob(np.ones(2), unpacked=unpacked))
-    steps = [
-        Step("c", "data", "c", "Convolution", 4, number(1, 1) + number(4, 1), 106, 10, conv),
-        Step("r", "c", "c", "ReLU", 18),
-        Step("n", "c", "n", "LRN", 15, number(1, 3) + made.single(2, 0.5), 118, 18),
-        Step("f", "n", "f", "InnerProduct", 14, number(1, 2), 117, 17, dense),
-    ]
-    return made.net(steps, (1, 3, 2, 2), is_old=is_old, name="s")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import made_python2
-import mutated_bytes
 import numpy as np
 import pytest
-from made_python2 import OldClass, OldInstance
+from made_convnet import DATA, RANDOM, Floats, checkpoint, conv, dense, matrix, plain
+from made_python2 import OldInstance
 from numpy.typing import NDArray
 
 from harness.exchange import placing
@@ -20,39 +20,6 @@ from harness.exchange.placing import Layout
 from impls.oracle import operators
 from impls.spec import Conv, Dense, MaxPool, Network, ReLU
 
-Floats = NDArray[np.float32]
-RANDOM = np.random.default_rng(0)
-TYPES = {"pool": {"pool": "max", "sizeX": 2}, "neuron": {"neuron": {"type": "relu", "params": {}}}}
-
-
-def matrix(rows: int, columns: int, order: Literal["C", "F"] = "C") -> Floats:
-    return np.array(RANDOM.integers(-4, 5, (rows, columns)), np.float32, order=order)
-
-
-def conv(name: str, inputs: list[Any], channels: list[int], filters: int, size: int, groups: int = 1) -> dict[str, Any]:
-    count = len(inputs)
-    return {
-        "name": name, "type": "conv", "inputs": inputs, "channels": channels, "filters": filters,
-        "filterSize": [size] * count, "filterPixels": [size**2] * count, "groups": [groups] * count,
-        "filterChannels": [each // groups for each in channels], "sharedBiases": True, "randSparse": [False] * count,
-        "weights": [matrix(each // groups * size**2, filters) for each in channels],
-        "weightsInc": [np.zeros((each // groups * size**2, filters), np.float32) for each in channels],
-        "biases": matrix(filters, 1), "initW": [0.01] * count, "momW": [0.9] * count, "gpu": 0,
-    }  # fmt: skip
-
-
-def dense(name: str, inputs: list[Any], rows: list[int], outputs: int) -> dict[str, Any]:
-    return {
-        "name": name, "type": "fc", "inputs": inputs, "outputs": outputs, "numInputs": rows,
-        "weights": [matrix(each, outputs, "F") for each in rows], "biases": matrix(1, outputs, "F"),
-    }  # fmt: skip
-
-
-def plain(name: str, kind: str, *inputs: Any) -> dict[str, Any]:
-    return {"name": name, "type": kind, "inputs": list(inputs), **TYPES.get(kind, {})}
-
-
-DATA = [{"name": "data", "type": "data", "dataIdx": 0}, {"name": "labels", "type": "data", "dataIdx": 1}]
 END = [plain("probs", "softmax", "fc8"), plain("logprob", "cost.logreg", "labels", "probs")]
 
 # 8x8 images; 3x3 and 3x3 convolutions, 2x2 pooling at stride 2, 3x3 convolution, dense layers.
@@ -88,26 +55,6 @@ TOWERS = [
     *END,
     *(plain(f"{name}_neuron", "neuron", name) for name in ("conv1a", "conv1b", "conv2a", "conv2b")),
 ]
-OPTIONS = OldInstance(
-    "options", "OptionsParser", options={"gpu": OldInstance("options", "Option", parser=OldClass("options", "List"))}
-)
-
-
-def layers_of(network: list[dict[str, Any]], form: str) -> Any:
-    """By name with ids, as since 2012, out of order as a dictionary was; or the list of 2011, inputs by place."""
-    if form == "by name":
-        return {layer["name"]: {**layer, "id": place} for place, layer in reversed(list(enumerate(network)))}
-    names = [layer["name"] for layer in network]
-    listed = [{**layer, "inputs": [names.index(one) for one in layer.get("inputs", [])]} for layer in network]
-    for layer in listed:
-        if layer["type"] == "conv" and len(layer["inputs"]) == 1:  # one input then was no list
-            layer |= {key: layer[key][0] for key in ("weights", "filterSize", "groups", "channels")}
-    return listed
-
-
-def checkpoint(network: list[dict[str, Any]], form: str = "by name", protocol: Literal[0, 2] = 2) -> bytes:
-    state = {"layers": layers_of(network, form), "epoch": 93, "test_outputs": [({"logprob": [1.5, 0.25]}, 128)]}
-    return made_python2.dumps({"model_state": state, "op": OPTIONS}, protocol)
 
 
 def written(folder: Path, data: bytes) -> Path:
@@ -306,16 +253,3 @@ def test_layers_that_see_each_other_many_times_over_are_not_walked(tmp_path):
     network = [*DATA, conv("conv1", ["data"], [3], 4, 3), *joined, dense("fc8", ["join99"], [4], 3)]
     with pytest.raises(FormatError, match="sees over 100 layers"):
         read(written(tmp_path, checkpoint(network)))
-
-
-def test_mutants_end_in_one_line(tmp_path):
-    used = ("name", "type", "inputs", "filterSize", "groups", "channels", "weights", "biases")
-    small = [
-        DATA[0],
-        conv("conv1a", ["data"], [1], 1, 1),
-        conv("conv1b", ["data"], [1], 1, 1),
-        dense("fc8", ["conv1a", "conv1b"], [1, 1], 2),
-    ]
-    small = [{key: value for key, value in layer.items() if key in used} for layer in small]
-    bases = [checkpoint(small, form, protocol) for form in ("by name", "listed") for protocol in (0, 2)]
-    assert mutated_bytes.survived(read, tmp_path / "1.1", bases) > 500

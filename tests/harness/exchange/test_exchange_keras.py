@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import file_damage
 import h5py
 import numpy as np
 import pytest
 
 from harness.errors import CannotMeasure
-from harness.exchange import confined, keras_contents, keras_file
+from harness.exchange import keras_file
 from harness.exchange.foreign import ForeignWeights, FormatError
 
-LISTING = "harness.exchange.hdf5_datasets:listing"
 KINDS = [".keras", ".h5", ".weights.h5"]
 
 
@@ -86,13 +83,6 @@ def keras_3(file: h5py.File) -> None:
         group = file.create_group(f"layers/{layer}/vars")
         group["0"] = np.arange(np.prod(shape), dtype="f4").reshape(shape)
         group["1"] = np.ones(shape[-1], "f4")
-
-
-def keras_2(file: h5py.File) -> None:
-    file.attrs["layer_names"] = [b"c"]
-    group = file.create_group("c")
-    group.attrs["weight_names"] = [b"kernel:0", b"bias:0"]
-    group["kernel:0"], group["bias:0"] = np.ones((2, 2, 3, 2), "f4"), np.ones(2, "f4")
 
 
 @pytest.fixture
@@ -282,64 +272,6 @@ def test_what_our_own_export_says_is_read_back(tmp_path: Path) -> None:
     members = {"config.json": b"{}", "model.weights.h5": weights_of(tmp_path), "alexbench.json": ours}
     found = keras_file.read(archive(tmp_path / "m.keras", members))
     assert (found.network, found.preprocessing) == ("cifar-4layer", "text")
-
-
-def test_ten_thousand_damaged_files_give_weights_or_one_line(tmp_path: Path) -> None:
-    originals = []
-    for name, fill, version in (("3", keras_3, "latest"), ("2", keras_2, "earliest"), ("1", keras_3, "earliest")):
-        with h5py.File(tmp_path / name, "w", libver=version) as file:
-            fill(file)
-        originals.append((tmp_path / name).read_bytes())
-    paths = [tmp_path / f"{place}.h5" for place in range(10_000)]
-    for path, data in zip(paths, file_damage.mutants(originals, len(paths), seed=5), strict=True):
-        path.write_bytes(data)
-
-    def answers(half: int) -> list[object]:
-        folder = str(tmp_path / f"out{half}")
-        requests = [confined.Request(path, {"folder": folder}) for path in paths[half::2]]
-        return list(confined.each("hdf5_probe:listed_and_dumped", requests, confined.Limits(seconds=0.3)))
-
-    with ThreadPoolExecutor(2) as pool:
-        found = [answer for half in pool.map(answers, range(2)) for answer in half]
-    refusals = [answer for answer in found if isinstance(answer, FormatError)]
-    listings = [answer for answer in found if isinstance(answer, dict)]
-    assert len(refusals) + len(listings) == len(paths)
-    assert min(len(refusals), len(listings)) > 1_000  # the damage is neither none nor total
-    assert not [error for error in refusals if "\n" in str(error)]
-    read = sum(layers_of(listing) for listing in listings)
-    assert read > 500
-
-
-def layers_of(listing: dict) -> bool:
-    """Whether our own part of the reading accepts a damaged file's listing; it may refuse, and do nothing else."""
-    contents = keras_contents.Contents(None, Path("x.h5"), listing, keras_contents.Carried(), None)
-    try:
-        return bool(keras_file.of_contents(Path("x.h5"), contents).layers)
-    except FormatError:
-        return False
-
-
-def test_ten_thousand_damaged_configurations_give_a_structure_or_one_line(tmp_path: Path) -> None:
-    layers = [
-        {"class_name": "InputLayer", "config": {"batch_shape": [None, 9, 9, 3]}},
-        {"class_name": "ZeroPadding2D", "config": {"padding": [[0, 1], [0, 1]]}},
-        {"class_name": "Conv2D", "config": {"filters": 4, "kernel_size": [3, 3], "groups": 1, "activation": "relu"}},
-        {"class_name": "MaxPooling2D", "config": {"pool_size": [3, 3], "strides": 2}},
-        {"class_name": "Flatten", "config": {}},
-        {"class_name": "Dense", "config": {"units": 3}},
-    ]
-    text = json.dumps({"class_name": "Sequential", "config": {"layers": layers}}).encode()
-    datasets = {"layers/conv2d/vars/0": [[3, 3, 3, 4], "float32"], "layers/dense/vars/0": [[36, 3], "float32"]}
-    listing = {"datasets": datasets, "attributes": {}}
-    path, read = Path("x.keras"), 0
-    for data in file_damage.mutants([text], 10_000, seed=6):
-        try:
-            config = keras_contents.parsed(path, data)
-            contents = keras_contents.Contents(config, path, listing, keras_contents.Carried(), None)
-            read += len(keras_file.of_contents(path, contents).layers) == 2
-        except FormatError as error:
-            assert "\n" not in str(error)
-    assert read > 500
 
 
 def test_without_h5py_the_command_that_installs_it_is_said(

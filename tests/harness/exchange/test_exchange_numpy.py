@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import made_python2
-import mutated_bytes
 import numpy as np
 import pytest
 
@@ -220,17 +219,3 @@ def test_dictionaries_that_are_there_many_times_are_not_walked_as_often(tmp_path
     assert path.stat().st_size < 100_000
     with pytest.raises(FormatError, match="has over 20,000 entries"):
         read(path)
-
-
-def test_mutants_end_in_one_line(tmp_path):
-    small: dict[str, Any] = {"conv1_W": drawn(1, 1, 2, 2), "conv1_b": drawn(2), "fc6_W": drawn(2, 2)}
-    bases = []
-    for save in (np.savez, np.savez_compressed):
-        made = io.BytesIO()
-        save(made, **small)
-        bases.append(made.getvalue())
-    for value in ({"a": [small["conv1_W"], small["conv1_b"]]}, {"a": {"weights": small["fc6_W"]}}):
-        made = io.BytesIO()
-        np.save(made, value)
-        bases.append(made.getvalue())
-    assert mutated_bytes.survived(read, tmp_path / "net.npy", bases) > 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
@@ -12,38 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_mutants import mutants
+from onnx_models import TINY, made
 
 from harness.exchange import onnx_file, opening
 from harness.exchange.foreign import ForeignWeights, FormatError
-from impls import catalog, derive, onnx_graph, weights
-from impls.derive import InvalidNetwork
-from impls.spec import LRN, Conv, Dense, Dropout, MaxPool, Network, Padding, ReLU, SpatialNorm
+from impls import catalog, derive, weights
+from impls.spec import Network
 
 pytestmark = pytest.mark.needs("onnxruntime")  # and so onnx
-
-TINY = Network(
-    name="tiny",
-    summary="a little of everything",
-    source="this test",
-    height=9,
-    width=8,
-    channels=2,
-    classes=3,
-    layers=(
-        Conv(name="conv1", kernels=4, size=3, padding=Padding(0, 1, 0, 1), groups=2),
-        ReLU(name="relu1"),
-        LRN(name="norm1", size=3, alpha=1e-4, beta=0.75, k=2.0, groups=2),
-        SpatialNorm(name="cnorm1", size=3, alpha=1e-4, beta=0.75, k=1.0),
-        MaxPool(name="pool1", size=3, stride=3),
-        Dropout(name="drop1", rate=0.5),
-        Dense(name="fc2", units=3),
-    ),
-)
-
-
-def made(network: Network = TINY, metadata: dict[str, str] | None = None) -> Any:
-    return onnx_graph.model(network, weights.generate(network), metadata or {})
 
 
 def written(model: Any, path: Path) -> Path:
@@ -319,24 +294,3 @@ def test_subgraphs_nested_deeply_are_refused_or_read(file: Path) -> None:
     file.write_bytes(_part(7, inner))
     with pytest.raises(FormatError):
         onnx_file.read(file)
-
-
-def test_ten_thousand_damaged_files_are_read_or_refused(file: Path) -> None:
-    counts = {"read": 0, "refused": 0}
-    for mutant in mutants(made(metadata={"alexbench": '{"network": "tiny"}'}).SerializeToString(), 10_000, seed=5):
-        file.write_bytes(mutant)
-        try:
-            found = onnx_file.read(file)
-            for layer in found.layers:
-                for tensor in filter(None, (layer.weight, layer.bias)):
-                    assert tensor.read().shape == tensor.shape
-                assert all(side >= 0 for side in layer.canonical_shape)
-        except FormatError as refused:
-            assert "\n" not in str(refused)
-            counts["refused"] += 1
-            continue
-        counts["read"] += 1
-        assert found.reading is not None
-        with contextlib.suppress(InvalidNetwork):
-            found.reading.network()
-    assert min(counts.values()) > 1_000, counts

@@ -8,12 +8,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import file_damage
 import numpy as np
 import pytest
 
 from harness.errors import CannotMeasure
-from harness.exchange import confined, orbax_folder
+from harness.exchange import orbax_folder
 from harness.exchange.foreign import ForeignWeights, FormatError
 
 tensorstore_needed = pytest.mark.needs("jax")
@@ -154,54 +153,6 @@ def lost_array(folder: Path) -> None:
 def test_a_hostile_array_is_refused(zarr: Path, harm: Callable[[Path], None], said: str) -> None:
     harm(zarr)
     refused(zarr, said)
-
-
-def test_ten_thousand_damaged_trees_give_names_or_one_line(tmp_path: Path) -> None:
-    text = json.dumps(metadata("params", "Dense_0", "kernel", use_ocdbt=True)).encode()
-    file, read = tmp_path / "_METADATA", 0
-    for data in file_damage.mutants([text], 10_000, seed=3):
-        file.unlink(missing_ok=True)
-        file.write_bytes(data)
-        try:
-            tree = orbax_folder.tree_of(tmp_path)
-            assert not any("/" in name or name.strip(".") == "" for name in tree.arrays.values())
-            read += 1
-        except FormatError as error:
-            assert "\n" not in str(error)
-    assert 100 < read < 9_900
-
-
-@tensorstore_needed
-def test_damaged_stores_give_arrays_or_one_line(flax_files: Path, tmp_path: Path) -> None:
-    """Every file of a key-value store and of a plain one, through TensorStore in the child."""
-    requests = []
-    for kind in ("standard", "zarr"):
-        folder = flax_files / kind
-        tree = orbax_folder.tree_of(folder)
-        files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith("_")]
-        files = [file for file in files if file.stat().st_size > 40][:12]
-        for number, data in enumerate(
-            damaged for file in files for damaged in file_damage.mutants([file.read_bytes()], 12, seed=4)
-        ):
-            copy = Path(shutil.copytree(folder, tmp_path / f"{kind}-{number}"))
-            target = copy / files[number // 12].relative_to(folder)
-            target.unlink()
-            target.write_bytes(data)
-            names = list(tree.arrays.values())
-            how = {"names": names, "ocdbt": tree.ocdbt, "zarr3": tree.zarr3, "whole": tree.whole}
-            requests.append(confined.Request(copy, how))
-    limits = confined.Limits(memory=orbax_folder.MEMORY, seconds=5.0)
-    found = list(confined.each(orbax_folder.LISTING, requests, limits))
-    assert len(found) == len(requests) > 150
-    assert all(isinstance(answer, list | FormatError) for answer in found)
-    assert any(isinstance(answer, FormatError) for answer in found)
-    whole = [request for request, answer in zip(requests, found, strict=True) if isinstance(answer, list)]
-    out = tmp_path / "out"
-    out.mkdir()
-    dumps = [confined.Request(r.path, {**r.arguments, "folder": str(out)}) for r in whole]
-    answers = list(confined.each(orbax_folder.DUMP, dumps, limits))
-    assert len(answers) == len(dumps)
-    assert all(isinstance(answer, list | FormatError) for answer in answers)
 
 
 @tensorstore_needed

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import made_state_dict as made
-import mutated_bytes
 import numpy as np
 import pytest
 from made_state_dict import Entry
@@ -328,12 +327,3 @@ def test_the_order_of_the_file_is_that_of_the_layers(tmp_path):
     entries = collections.OrderedDict((name, ENTRIES[name]) for name in reversed(ENTRIES))
     found = read(written(tmp_path, made.zipped(made.pickled(entries), RAW)))
     assert [layer.name for layer in found.layers] == ["fc2", "conv1"]
-
-
-def test_mutants_end_in_one_line(tmp_path):
-    bases = [
-        made.zipped(made.pickled(ENTRIES), RAW),
-        made.stream(made.pickled(ENTRIES, legacy=True), STORAGES),
-        made.pickled(ENTRIES),
-    ]
-    assert mutated_bytes.survived(read, tmp_path / "net.pth", bases) > 50

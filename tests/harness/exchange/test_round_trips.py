@@ -39,6 +39,16 @@ BY_FRAMEWORK = (
 )
 FORMS = [*(pytest.param(*form) for form in WITHOUT_FRAMEWORK), *BY_FRAMEWORK]
 SMALL = "cifar-4layer"
+# Of the files of hundreds of megabytes each form once, and each network; every pair of them where there is time.
+ALWAYS = {"caffe": (".onnx",), "original-2012": (".npz", ".msgpack"), "paper": (".safetensors",)}
+ALWAYS |= {"torchvision": (".pt", ".keras")}
+FOUR_IN_FORMS = [
+    pytest.param(
+        name, *form.values, marks=(*form.marks, *(() if form.values[1] in ALWAYS[name] else (pytest.mark.thorough,)))
+    )
+    for name in FOUR
+    for form in FORMS
+]
 
 Canonical = Callable[[str], Path]
 
@@ -102,8 +112,7 @@ def assert_same(file: Path, back: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("one_worker")
-@pytest.mark.parametrize(("form", "suffix"), FORMS)
-@pytest.mark.parametrize("name", FOUR)
+@pytest.mark.parametrize(("name", "form", "suffix"), FOUR_IN_FORMS)
 def test_four_networks_come_back_with_the_same_hash(
     name: str, form: str, suffix: str, canonical: Canonical, tmp_path: Path
 ) -> None:
@@ -168,7 +177,7 @@ model = Theirs().eval()
 """
 
 
-@pytest.mark.usefixtures("images")
+@pytest.mark.usefixtures("images", "one_worker")
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.needs("torch")
 def test_the_printed_lines_fill_a_module_of_the_users(
@@ -180,7 +189,7 @@ def test_the_printed_lines_fill_a_module_of_the_users(
     run_code(BEFORE + MODULE + code + compute + AFTER, tmp_path)
 
 
-@pytest.mark.usefixtures("images")
+@pytest.mark.usefixtures("images", "one_worker")
 @pytest.mark.needs("tensorflow")
 def test_the_printed_lines_load_the_whole_model_in_keras(
     canonical: Canonical, tmp_path: Path, capsys: pytest.CaptureFixture[str]
