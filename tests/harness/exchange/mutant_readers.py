@@ -205,7 +205,7 @@ READERS: dict[str, Reader] = {
     "ONNX": Reader(whole(onnx_file.read), originals.onnx, (BYTES, onnx_parts.by_parts), (1000, 4000), library="onnx"),
     "Caffe": Reader(whole(caffe_file.read), originals.caffe, (BYTES,), (500, 4000), library="google.protobuf"),
     "Caffe's text": Reader(caffe_definition, originals.caffe_text, TEXT[:2], (800, 4000), library="google.protobuf"),
-    "means": Reader(mean, originals.means, (BYTES, BYTES, WORDS), (700, 4000)),
+    "means": Reader(mean, originals.means, (BYTES, BYTES, WORDS), (700, 4000), library="google.protobuf"),
     "PyTorch": Reader(whole(torch_file.read), originals.torch, (BYTES, WORDS), (300, 4000)),
     "PyTorch's archive": Reader(whole(torch_file.read), lambda: originals.torch()[:1], IN_ZIP, (1000, 4000)),
     "safetensors": Reader(
@@ -236,7 +236,7 @@ READERS: dict[str, Reader] = {
     "formats told apart": Reader(format_of, originals.told_by_their_heads, (BYTES,), (4000, 1000), library="h5py"),
     "CIFAR's batches": Reader(cifar_batch, originals.cifar_batches, PICKLE, (600, 4000), (cifar_pickle.NotABatch,)),
     "tar": Reader(tar, originals.tars, (BYTES,), (3000, 1800), (UsageError,)),
-    "ImageNet's synsets": Reader(synset_table, originals.synsets, (BYTES,), (1, 1), is_native=True),
+    "ImageNet's synsets": Reader(synset_table, originals.synsets, (BYTES,), (600, 4000), is_native=True),
 }
 
 
@@ -257,18 +257,18 @@ def tried(folder: Path, name: str, seed: int, number: int | None) -> list[str]:
     for left in folder.iterdir():  # by a child before this one that has died
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     if number is None:
-        ends = [_end(folder, reader, data) for data in originals_of(name)]
+        ends = [end(folder, reader, data) for data in originals_of(name)]
         return next((["wrong", f"an original is {how}: {said}"] for how, said in ends if how != "read"), ["read", ""])
     data = made(name, seed, number)
     signal.setitimer(signal.ITIMER_PROF, reader.seconds)  # ends the process by SIGPROF, whatever holds it up
     try:
-        return _end(folder, reader, data)
+        return end(folder, reader, data)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _end(folder: Path, reader: Reader, data: bytes) -> list[str]:
-    """Exceptions of a library in its own confined child pass: that makes one line of them."""
+def end(folder: Path, reader: Reader, data: bytes) -> list[str]:
+    """One reading's end. A native library's own exceptions pass: the confined child makes one line of them."""
     path = folder / reader.name
     path.write_bytes(data)
     try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import collections
 import importlib.util
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,10 @@ def assert_good(name: str, ends: Ends) -> None:
 
 
 def has_its_library(name: str) -> bool:
-    return REQUIRE_ALL or importlib.util.find_spec(READERS[name].library.partition(".")[0]) is not None
+    try:
+        return REQUIRE_ALL or importlib.util.find_spec(READERS[name].library) is not None
+    except ModuleNotFoundError:  # not even the package that it is a part of
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,44 @@ def test_ten_thousand_mutants_are_read_or_refused(name: str, tmp_path: Path) -> 
     assert all(counts[end] >= least for end, least in zip(("read", "refused"), READERS[name].least, strict=True)), (
         counts
     )
+
+
+def breaks(path: Path) -> None:
+    raise ValueError("what a reader forgot")
+
+
+def says_two_lines(path: Path) -> None:
+    raise FormatError("one\ntwo")
+
+
+def speaks_to_the_terminal(path: Path) -> None:
+    raise FormatError("\x1b[2J")
+
+
+def wants_gigabytes(path: Path) -> None:
+    bytearray(2 << 30)
+
+
+def leaves_a_file(path: Path) -> None:
+    path.with_name("left").touch()
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (breaks, "ValueError: 'what a reader forgot'"),
+        (says_two_lines, "refused by"),
+        (speaks_to_the_terminal, "refused by"),
+        pytest.param(wants_gigabytes, "MemoryError", marks=pytest.mark.skipif(sys.platform != "linux", reason="/proc")),
+        (leaves_a_file, "left behind: ['left']"),
+    ],
+)
+def test_what_is_no_good_end_is_called_wrong(read: Callable[[Path], None], said: str, tmp_path: Path) -> None:
+    how, why = mutant_readers.end(tmp_path, Reader(read, list, (), (0, 0)), b"data")
+    assert how == "wrong" and why.startswith(said)
+
+
+def test_a_death_is_wrong_unless_the_reader_is_a_library_in_a_child_of_its_own() -> None:
+    died = FormatError("'net' cannot be read: the library that reads it was stopped by signal 11")
+    assert end_of(READERS["pickles"], died)[0] == "wrong"
+    assert end_of(READERS["HDF5"], died)[0] == "refused"
