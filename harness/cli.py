@@ -181,8 +181,8 @@ for command in (audit, speed, prepare, train, evaluate, paper):
     multiple=True,
     metavar="COLUMN<NUMBER",
     help="Exit 1 where a setting's ratio B/A of a column is so, such as 'images_per_s<0.95'; signs < <= > >=. "
-    "images_per_s and step_ms count only where the difference is significant; the others are "
-    "tflops, fraction_of_peak, peak_memory_mb, joules_per_image, compile_s, first_step_s. Repeatable.",
+    "images_per_s, step_ms and tflops count only where the difference is significant; the others are "
+    "fraction_of_peak, peak_memory_mb, joules_per_image, compile_s, first_step_s. Repeatable.",
 )
 @click.option(
     "--format",

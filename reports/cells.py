@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
+from reports.statistics import Interval
+
 Row = Mapping[str, Any]
+
+NARROW = 0.1  # the longer side of an interval, up to which ± tells it well
+LARGEST = 1e7  # from which on an end of an interval is written in powers of ten
 
 
 def text(row: Row, name: str) -> str:
@@ -72,3 +77,50 @@ def between(value: float | None, low: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return percent(value)
     return f"{percent(value)} ({percent(low)} to {percent(high)})"
+
+
+def interval(found: Interval | None, write: Callable[[float], str], unit: str = "") -> str:
+    """`131 (129 to 133)`, `131 (n = 1)` of a single block, `131 (no interval)` where nobody knows why there is none."""
+    if found is None:
+        return ""
+    return f"{write(found.value)}{unit} ({_unknown(found) or _ends(found, write, ' to ')})"
+
+
+def briefly(found: Interval | None, write: Callable[[float], str], unit: str = "") -> str:
+    """`131 ±1.8%`; of a wide interval its ends, `131 (97–180)`; `131 (unknown)` where it tells nothing."""
+    if found is None:
+        return ""
+    value, relative = f"{write(found.value)}{unit}", found.relative
+    if relative is not None and relative <= NARROW:
+        return f"{value} ±{share(relative)}"
+    held = _unknown(found) or ("unknown" if found.vague else _ends(found, _rough, "–"))
+    return f"{value} ({held})"
+
+
+def claimed(found: Interval | None, write: Callable[[float], str]) -> str:
+    """A ratio `3.89x (3.83 to 3.95)`, claimed only where its interval leaves out 1: else `not significant (…)`."""
+    if found is None or not found.known or found.significant:
+        return interval(found, write, "x")
+    return f"not significant ({_ends(found, write, ' to ')})"
+
+
+def briefly_claimed(found: Interval | None, write: Callable[[float], str]) -> str:
+    """The same, `3.89x ±1.6%` or `not significant`."""
+    return briefly(found, write, "x") if found is None or not found.known or found.significant else "not significant"
+
+
+def _rough(value: float) -> str:
+    """Two significant digits, more before the point: an end of a wide interval is not known to more."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2g}"
+
+
+def _unknown(found: Interval) -> str:
+    """Why there is no interval; empty where there is one."""
+    if found.known:
+        return ""
+    return "n = 1" if found.blocks == 1 else "no interval"
+
+
+def _ends(found: Interval, write: Callable[[float], str], sign: str) -> str:
+    ends = (found.low, found.high)
+    return sign.join(f"{end:.1e}" if abs(end) >= LARGEST else write(end) for end in ends if end is not None)

@@ -123,6 +123,7 @@ LAYER_COLUMNS: Columns = {
     "fraction_of_roof": "Float64",
     "bound": "string",  # compute or memory
     "signature": "string",
+    "note": "string",  # why a time has no interval
 }
 
 PEAK_COLUMNS: Columns = {

@@ -9,17 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports import ratio
+from reports import ratio, statistics
 from reports.cells import Row, clean, positive, text
 from reports.compare_facts import differences
-from reports.ratio import Blocks, Interval, Term
+from reports.ratio import Blocks
 from reports.speed_digest import STATUSES, Key, blocks_by_setting, is_emulated, is_measured, latest, setting
+from reports.statistics import Interval, Term
 
 COLUMNS = (
     "images_per_s", "step_ms", "tflops", "fraction_of_peak", "peak_memory_mb", "joules_per_image", "compile_s",
     "first_step_s",
 )  # fmt: skip
-JUDGED = ("images_per_s", "step_ms")  # what has an interval: a rule on them asks for significance
+JUDGED = ("images_per_s", "step_ms", "tflops")  # one figure with an interval: a rule on it asks for significance
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
@@ -78,7 +79,7 @@ class Pair:
         """Why the pair should be read with care."""
         said = [f"not stable in {run}" for run, row in (("A", self.a), ("B", self.b)) if text(row, "stable") == "no"]
         said += ["emulated devices"] if is_emulated(self.a) or is_emulated(self.b) else []
-        said += ["no samples: no interval"] if not self.speed.known else []
+        said += ["fewer than two blocks: no interval"] if not self.speed.known else []
         return tuple(said)
 
 
@@ -98,12 +99,11 @@ def compare(a: Run, b: Run) -> Comparison:
     """Pair the settings of two runs."""
     first, second = ({setting(row): row for row in latest(run.speed)} for run in (a, b))
     blocks = blocks_by_setting(a.samples), blocks_by_setting(b.samples)
-    resampler = ratio.Resampler()
     pairs, terms = [], []
     for key, row in first.items():
         other = second.get(key)
         if other is not None and is_measured(row) and is_measured(other):
-            pair, found = _pair(key, row, other, blocks, resampler)
+            pair, found = _pair(key, row, other, blocks)
             pairs.append(pair)
             terms.append(found)
     return Comparison(
@@ -163,10 +163,10 @@ def broken(rule: Rule, comparison: Comparison) -> list[Pair]:
 
 
 def _pair(
-    key: Key, a: Row, b: Row, blocks: tuple[Mapping[Key, Blocks], Mapping[Key, Blocks]], resampler: ratio.Resampler
+    key: Key, a: Row, b: Row, blocks: tuple[Mapping[Key, Blocks], Mapping[Key, Blocks]]
 ) -> tuple[Pair, list[Term]]:
-    terms = resampler.apart(blocks[0].get(key, {}), blocks[1].get(key, {}))
-    speed = ratio.interval(terms, float(b["images_per_s"]) / float(a["images_per_s"]))
+    terms = ratio.apart(blocks[0].get(key, {}), blocks[1].get(key, {}))
+    speed = statistics.interval(terms, float(b["images_per_s"]) / float(a["images_per_s"]))
     assert speed is not None  # a value was given
     ratios = {}
     for column in COLUMNS:

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown
-from reports.cells import Row, clean, figure, number, plural, share, text
+from reports.cells import Row, briefly, clean, figure, interval, number, plural, text
 from reports.compare import COLUMNS, Comparison, Pair, setting_parts
-from reports.ratio import Interval
 from reports.speed_digest import NAMES
+from reports.statistics import Interval
 
 FORMATS = ("table", "csv", "json", "markdown")
 STYLES = {"faster": "green", "slower": "bold red"}
@@ -116,20 +116,17 @@ def _pairs(pairs: Sequence[Pair], common: Sequence[str], width: int) -> Table:
         style = STYLES.get(pair.verdict.rpartition(" ")[2], "")
         name = ", ".join(part for part in setting_parts(pair.a) if part not in common)
         figures = (figure(row["images_per_s"]) for row in (pair.a, pair.b))
-        held = _ratio(pair.speed) if width >= WIDE else _short(pair.speed)
+        held = _ratio(pair.speed) if width >= WIDE else briefly(pair.speed, _three, "x")
         made.add_row(Text(name), *map(Text, figures), Text(held), Text(pair.verdict, style=style))
     return made
 
 
-def _short(found: Interval) -> str:
-    relative = found.relative
-    return f"{found.value:.3f}x" + (f" ±{share(relative)}" if relative is not None else "")
-
-
 def _ratio(found: Interval) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}x"
-    return f"{found.value:.3f}x ({found.low:.3f} to {found.high:.3f})"
+    return interval(found, _three, "x")
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}"
 
 
 def _only(comparison: Comparison) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from reports import paper_notes, ratio, signatures
+from reports import paper_notes, signatures, statistics
 from reports.cells import Row, number, plural, text
 
 HOLDS, CONTRADICTED, MEASURED, NEEDS = "holds", "contradicted", "measured", "needs"
@@ -117,7 +117,7 @@ def _ablated(key: Sequence[str], rows: Sequence[Row]) -> Ablated:
     whole = all(map(math.isfinite, differences))
     half = None
     if len(rows) > 1 and whole:
-        half = ratio.student(len(rows) - 1) * stdev(differences) / math.sqrt(len(rows))
+        half = statistics.student(len(rows) - 1) * stdev(differences) / math.sqrt(len(rows))
     where = [f"{network} in {framework}" if framework else network, data]
     where += [plural(int(epochs), "epoch")] if epochs.isdigit() else []
     return Ablated(

@@ -76,9 +76,9 @@ def _claims(verdict: str, rows: Sequence[Row]) -> str:
 
 
 def _interval(row: Row) -> str:
-    """Of an error; a difference says its own, in its own unit."""
+    """Of an error; what was measured over seeds says its own, in its own unit."""
     low, high = number(row, "low"), number(row, "high")
-    if low is None or high is None or "±" in text(row, "ours"):
+    if low is None or high is None or "n = " in text(row, "ours"):
         return ""
     return f"{percent(low)} to {percent(high)} %"
 

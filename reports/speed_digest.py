@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from reports import ratio
-from reports.cells import Row, figure, number, plural, positive, share, text
+from reports import ratio, statistics
+from reports.cells import Row, briefly, figure, number, plural, positive, share, text
 from reports.columns import SETTING
-from reports.ratio import Blocks, Interval
+from reports.ratio import Blocks
+from reports.statistics import VAGUE, Interval, Term
 
 Key = tuple[Any, ...]
 
 NAMES = tuple(SETTING)
 PANEL = ("network", "precision", "phase", "device", "input")  # what one table and one picture have in common
+MOST_EQUALS = 3  # that the sentence names
 STATUSES = {
     "parity-failed": "not equal to the reference",
     "does-not-fit": "does not fit",
@@ -34,11 +36,24 @@ class Line:
     row: Row
     over_stock: Interval | None = None  # images/s of tuned over stock, None for stock, emulated and unpaired rows
     over_one: Interval | None = None  # images/s of a split over one device, never for emulated devices
+    blocks: Blocks = field(default_factory=dict)  # its samples
+    gain: tuple[Term, ...] = ()  # of `over_stock`
 
     @property
     def name(self) -> str:
         """`torch tuned`."""
         return " ".join(filter(None, [text(self.row, "framework"), text(self.row, "tuning")]))
+
+    @property
+    def images(self) -> Interval | None:
+        """images/s with its interval."""
+        return images_interval(self.row, len(self.blocks) or None)
+
+    @property
+    def doubt(self) -> str:
+        """What the run's own note may leave out: that the interval tells nothing."""
+        found = self.images
+        return f"the interval spans more than a factor of {VAGUE:g}: it tells nothing" if found and found.vague else ""
 
     @property
     def split(self) -> str:
@@ -133,15 +148,28 @@ def blocks_by_setting(samples: Sequence[Row]) -> dict[Key, Blocks]:
     return {key: {place: [*one.values()] for place, one in blocks.items()} for key, blocks in found.items()}
 
 
-def images_interval(row: Row) -> Interval | None:
-    """images/s with the interval that its step time has."""
+def images_interval(row: Row, blocks: int | None = None) -> Interval | None:
+    """images/s with the interval that its step time has; `blocks` it was measured in, where that is known.
+
+    Earlier versions wrote a step time down to 0 where the interval was wide: then images/s have no upper end.
+    """
     value, step = positive(row, "images_per_s"), positive(row, "step_ms")
-    low, high = positive(row, "step_ms_low"), positive(row, "step_ms_high")
     if value is None:
         return None
-    if step is None or low is None or high is None or low == high:  # a single sample has no interval
-        return Interval(value)
-    return Interval(value, value * step / high, value * step / low)
+    found = None if step is None else bounded(row, step, blocks)
+    if step is None or found is None or found.low is None or found.high is None:
+        return Interval(value, blocks=blocks)
+    return Interval(value, value * step / found.high, value * step / found.low if found.low else math.inf, blocks)
+
+
+def bounded(row: Row, step_ms: float, blocks: int | None = None) -> Interval:
+    """A step time with the bounds that its row has; those of a single sample, which are no interval, left out."""
+    low, high = number(row, "step_ms_low"), number(row, "step_ms_high")
+    if low is None or high is None or not (low <= step_ms <= high and step_ms < 1e30 > high):
+        return Interval(step_ms, blocks=blocks)
+    if low == high and (blocks or 1) < 2:
+        return Interval(step_ms, blocks=blocks)
+    return Interval(step_ms, low, high, blocks)
 
 
 def peak_line(peaks: Sequence[Row], device: Any, precision: Any) -> str:
@@ -160,32 +188,32 @@ def flops(tflops: float) -> str:
     return f"{figure(tflops)} TFLOP/s" if tflops >= 1 else f"{figure(1e3 * tflops)} GFLOP/s"
 
 
-def times(found: Interval | None) -> str:
-    """`2.31x`."""
-    return f"{found.value:.2f}x" if found else ""
-
-
 def _lines(rows: Sequence[Row], blocks: Mapping[Key, Blocks]) -> list[Line]:
     measured = {setting(row): row for row in rows if is_measured(row)}
-    resampler = ratio.Resampler()
 
-    def over(row: Row, paired: bool, **changes: Any) -> Interval | None:
+    def over(row: Row, **changes: Any) -> tuple[Interval | None, tuple[Term, ...]]:
         other = measured.get(tuple(changes.get(name, row.get(name)) for name in NAMES))
         if other is None or not is_measured(row) or is_emulated(row) or is_emulated(other):
-            return None
-        hold = resampler.paired if paired else resampler.apart
-        terms = hold(blocks.get(setting(other), {}), blocks.get(setting(row), {}))
-        return ratio.interval(terms, row["images_per_s"] / other["images_per_s"])
+            return None, ()
+        return _over(row, other, blocks)
 
-    lines = [
-        Line(
-            row,
-            over_stock=over(row, True, tuning="stock") if text(row, "tuning") == "tuned" else None,
-            over_one=over(row, False, devices=1, split="none") if is_split(row) else None,
-        )
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        over_stock, gain = over(row, tuning="stock") if text(row, "tuning") == "tuned" else (None, ())
+        over_one, _ = over(row, devices=1, split="none") if is_split(row) else (None, ())
+        lines.append(Line(row, over_stock, over_one, blocks.get(setting(row), {}), gain))
     return sorted(lines, key=lambda line: _order(line.row))
+
+
+def _over(row: Row, other: Row, blocks: Mapping[Key, Blocks]) -> tuple[Interval | None, tuple[Term, ...]]:
+    """images/s of one measured row over another's, and what its interval was made of."""
+    together = all(row.get(name) == other.get(name) for name in NAMES if name not in ("framework", "tuning"))
+    hold = ratio.paired if together else ratio.apart  # what is measured together is measured in turn
+    over, under = blocks.get(setting(other), {}), blocks.get(setting(row), {})
+    terms, value = tuple(hold(over, under)), row["images_per_s"] / other["images_per_s"]
+    return statistics.interval(terms, value) if terms else Interval(
+        value, blocks=min(len(over), len(under)) or None
+    ), terms
 
 
 def _order(row: Row) -> Key:
@@ -213,26 +241,38 @@ def _sentence(lines: Sequence[Line]) -> str:
 
 
 def _fastest(lines: Sequence[Line]) -> list[str]:
+    """Who is, where that is more than chance: those that may be as fast share the place."""
     real = [line for line in lines if not is_emulated(line.row)]
     # Forward alone is no training, and two networks are no race.
     trained = [line for line in real if text(line.row, "phase") == "train-step"] or real
     if len(trained) < 2 or len({text(line.row, "network") for line in trained}) > 1:
         return []
-    best = max(trained, key=lambda line: line.row["images_per_s"])
+    best, *others = sorted(trained, key=lambda line: -line.row["images_per_s"])
+    blocks = {setting(line.row): line.blocks for line in trained}
+    held = [(line, _over(best.row, line.row, blocks)[0]) for line in others]
+    if not any(found is not None and found.known for _, found in held):
+        return ["fastest: not judged, for want of intervals"]
+    equals = [line.place for line, found in held if found is None or not found.significant]
+    if equals:
+        named = [best.place, *equals]
+        more = [f"{len(named) - MOST_EQUALS} more"] if len(named) > MOST_EQUALS else []
+        return [f"fastest, the difference not significant: {' or '.join([*named[:MOST_EQUALS], *more])}"]
     peak = share(number(best.row, "fraction_of_peak"))
-    at = f"{figure(best.row['images_per_s'])} images/s" + (f", {peak} of the peak" if peak else "")
+    at = f"{briefly(best.images, figure)} images/s" + (f", {peak} of the peak" if peak else "")
     return [f"fastest: {best.place} ({at})"]
 
 
 def _gain(lines: Sequence[Line]) -> list[str]:
     """The geometric mean over a framework's settings: a range would hide how it was chosen."""
-    gains: dict[str, list[Interval]] = {}
+    gains: dict[str, list[Line]] = {}
     for line in lines:
         if line.over_stock is not None:
-            gains.setdefault(text(line.row, "framework"), []).append(line.over_stock)
+            gains.setdefault(text(line.row, "framework"), []).append(line)
     told = []
     for framework, found in sorted(gains.items()):
-        mean = math.exp(sum(math.log(one.value) for one in found) / len(found))
-        doubt = " (not significant)" if not any(one.significant for one in found) else ""
-        told.append(f"{framework} {mean:.2f}x{doubt}")
+        values = [line.over_stock.value for line in found if line.over_stock is not None]
+        mean = ratio.geometric_mean(values, [line.gain for line in found])
+        doubt = mean is not None and mean.known and not mean.significant
+        said = f"{figure(mean.value)}x (not significant)" if mean and doubt else briefly(mean, figure, "x")
+        told.append(f"{framework} {said}")
     return [f"tuned over stock: {', '.join(told)}"] if told else []

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.cells import Row, number, positive, share, text
+from reports.cells import NARROW, Row, number, share, text
+from reports.speed_digest import bounded
 
 GROUP = ("network", "device", "precision", "batch_size", "framework", "tuning")
 WHOLE, REST = "(whole step)", "(update and rest)"
 MOST_NAMED = 3
+LONGEST_MS = 1e30  # what follows must not overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Layers:
         total = sum(row["step_ms"] for row in self.rows)
         if not total:
             return ""
-        named = [f"{where(row)} {share(row['step_ms'] / total)}" for row in self.rows[:MOST_NAMED]]
+        named = [f"{where(row)} {_share(row, total)}" for row in self.rows[:MOST_NAMED]]
         parts = [f"most time in {', '.join(named)}"]
         parts += [told for bound in ("compute", "memory") if (told := self._bound(bound, total))]
         return "; ".join(parts)
@@ -63,15 +65,33 @@ def groups(rows: Sequence[Row]) -> list[Layers]:
     """One group per framework, tuning and batch size, those that share everything else together."""
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        if positive(row, "step_ms") is not None or _is_total(row):
+        if _is_timed(row) or _is_total(row):
             found.setdefault(tuple(row.get(name) for name in GROUP), []).append(row)
     made = [_group(key, group) for key, group in found.items()]
-    return sorted((one for one in made if one.rows), key=lambda one: _order(one.key))
+    some = (one for one in made if any(row["step_ms"] > 0 for row in one.rows))
+    return sorted(some, key=lambda one: _order(one.key))
 
 
 def where(row: Row) -> str:
     """`conv2 backward`."""
     return " ".join(filter(None, [text(row, "layer"), text(row, "pass")]))
+
+
+def _share(row: Row, total: float) -> str:
+    """A layer's share of all layers; where its time is known badly, from what to what."""
+    part, found = row["step_ms"] / total, bounded(row, row["step_ms"])
+    others = total - row["step_ms"]
+    if found.low is None or found.high is None:
+        return f"{share(part)} (no interval)"
+    if (found.relative or 0.0) <= NARROW or others <= 0:
+        return share(part)
+    return f"{share(part)} ({share(found.low / (others + found.low))} to {share(found.high / (others + found.high))})"
+
+
+def _is_timed(row: Row) -> bool:
+    """Whether it has a time that can be meant; one that is not told apart from 0 may be 0."""
+    value = number(row, "step_ms")
+    return value is not None and 0 <= value < LONGEST_MS
 
 
 def _is_total(row: Row) -> bool:

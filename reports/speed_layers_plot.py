@@ -10,16 +10,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports import picture_frame, speed_layers
+from reports import picture_frame, speed_digest, speed_layers
 from reports.cells import Row, figure, positive, share, text
 from reports.parity_plot import QUIET
 from reports.picture_frame import Look
 from reports.speed_layers import REST, WHOLE, Layers
+from reports.statistics import Interval
 
 BAR = 0.19  # inches that a layer takes
 MARGINS: picture_frame.Margins = (1.15, 0.75, 0.5, 0.5)
 MOST_COLUMNS = 4
 FORWARD, BACKWARD = "forward", "backward"
+ASIDE = 0.17  # of a layer, by which the intervals of its two passes lie apart
+INK = "#222222"
+FARTHEST = 1.5  # times the longest bar, beyond which intervals are cut off
 
 
 def drawable(rows: Sequence[Row]) -> bool:
@@ -48,7 +52,7 @@ def draw(rows: Sequence[Row], path: Path, order: Sequence[str] = ()) -> None:
         for one in found
     ]
     said = (
-        "Forward filled, backward hatched after it; beside it the share of all layers. "
+        "Forward filled, backward hatched after it, with 95 % intervals; beside it the share of all layers. "
         "The frameworks share a scale, stock and tuned each have their own"
     )
     # A row for stock and one for tuned, where the frameworks fit side by side.
@@ -80,8 +84,27 @@ def _times(one: Layers) -> dict[str, dict[str, float]]:
     return found
 
 
+def _intervals(one: Layers) -> dict[tuple[str, str], Interval]:
+    """(layer, pass) -> milliseconds with their interval."""
+    rows = [*one.rows, *([one.rest] if one.rest is not None and _rest_ms(one) else [])]
+    return {
+        (text(row, "layer"), text(row, "pass") or FORWARD): speed_digest.bounded(row, float(row["step_ms"]))
+        for row in rows
+    }
+
+
 def _longest(one: Layers) -> float:
-    return max([*(sum(passes.values()) for passes in _times(one).values()), _rest_ms(one)])
+    """Milliseconds that the axis shows: all bars, and their intervals as far as those leave the bars visible."""
+    bars = [*(sum(passes.values()) for passes in _times(one).values()), _rest_ms(one)]
+    ends = [_end(one, layer) for layer in {*_times(one), REST}]
+    return max(*bars, min(FARTHEST * max(bars), max(ends)))
+
+
+def _end(one: Layers, layer: str) -> float:
+    """Where a layer's bar and the interval of its last part end."""
+    passes = {"all": _rest_ms(one)} if layer == REST else _times(one).get(layer, {})
+    last = _intervals(one).get((layer, next((name for name in (BACKWARD, FORWARD, "all") if name in passes), "")))
+    return sum(passes.values()) + (last.high - last.value if last is not None and last.high is not None else 0.0)
 
 
 def _panel(axes: Axes, look: Look, one: Layers, names: Sequence[str], longest: float) -> None:
@@ -99,10 +122,24 @@ def _panel(axes: Axes, look: Look, one: Layers, names: Sequence[str], longest: f
         said = share(sum(passes.values()) / total) if passes and name != REST else figure(other) if other else ""
         said += " ms" if said and name == REST else ""
         axes.annotate(
-            said, (sum(passes.values()), place), (3, 0), textcoords="offset points", va="center", fontsize=7,
+            said, (min(longest, _end(one, name)), place), (3, 0), textcoords="offset points", va="center", fontsize=7,
             annotation_clip=False,
         )  # fmt: skip
+    _errors(axes, one, names)
     _dress(axes, one, names, longest)
+
+
+def _errors(axes: Axes, one: Layers, names: Sequence[str]) -> None:
+    """The intervals of all bars; the axis cuts off what would leave no bar visible."""
+    times, x, y, below, above = _times(one), [], [], [], []
+    for (layer, which), found in _intervals(one).items():
+        if found.low is not None and found.high is not None:
+            before = times[layer].get(FORWARD, 0.0) if which == BACKWARD else 0.0
+            x.append(before + found.value)
+            y.append(names.index(layer) + {FORWARD: -ASIDE, BACKWARD: ASIDE}.get(which, 0.0))
+            below.append(found.value - found.low)
+            above.append(found.high - found.value)
+    axes.errorbar(x, y, xerr=[below, above], fmt="none", ecolor=INK, elinewidth=0.7, capsize=1.2)
 
 
 def _dress(axes: Axes, one: Layers, names: Sequence[str], longest: float) -> None:

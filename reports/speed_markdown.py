@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reports import export_markdown, run_facts, speed_layers
-from reports.cells import Row, figure, number, share, text
-from reports.ratio import Interval
-from reports.speed_digest import STATUSES, Line, Panel, digest, flops, images_interval, is_emulated
+from reports.cells import Row, claimed, figure, interval, number, share, text
+from reports.speed_digest import STATUSES, Line, Panel, bounded, digest, flops, is_emulated
 from reports.speed_layers import Layers
 from reports.speed_summary import exchanges, notes
 
@@ -17,9 +16,10 @@ EMULATED = (
     "right thing, and no speed-up is claimed from them."
 )
 METHOD = (
-    "Step time is the median over the samples of the steady state, with its 95 % interval. `over stock` is images/s of "
-    "tuned over stock, paired within this run by blocks; it is significant where its interval leaves out 1. "
-    "`peak` is the share of the best figure that any framework reached in this run on this device and precision."
+    "Step time is the geometric mean of the medians of the blocks in the steady state, with Student's 95 % interval of "
+    "their logarithms; one block (n = 1) has none. `over stock` is images/s of tuned over stock, paired within this "
+    "run by blocks; it is significant where its interval leaves out 1. `peak` is the share of the best figure that any "
+    "framework reached in this run on this device and precision. Compiling and the first step were timed once."
 )
 
 
@@ -53,10 +53,10 @@ def _panel(panel: Panel) -> list[str]:
         "tuning": lambda line: text(line.row, "tuning"),
         "batch": lambda line: text(line.row, "batch_size"),
         "split": lambda line: line.split,
-        "images/s": lambda line: _between(images_interval(line.row), figure),
-        "step ms": lambda line: _step(line.row),
-        "over stock": lambda line: _between(line.over_stock, _times) + _doubt(line.over_stock),
-        "over one device": lambda line: _between(line.over_one, _times),
+        "images/s": lambda line: interval(line.images, figure),
+        "step ms": lambda line: _step(line.row, len(line.blocks) or None),
+        "over stock": lambda line: claimed(line.over_stock, figure),
+        "over one device": lambda line: claimed(line.over_one, figure),
         "TFLOP/s": lambda line: _figure(line.row, "tflops"),
         "peak": lambda line: share(number(line.row, "fraction_of_peak")),
         "memory MB": lambda line: _figure(line.row, "peak_memory_mb"),
@@ -103,7 +103,7 @@ def _layer_table(one: Layers) -> list[str]:
     columns: dict[str, Callable[[Row], str]] = {
         "layer": lambda row: text(row, "layer"),
         "pass": lambda row: text(row, "pass"),
-        "ms": _step,
+        "ms": _layer_step,
         "share": lambda row: share(number(row, "share")),
         "GFLOP": lambda row: _figure(row, "gflops"),
         "MB": lambda row: _figure(row, "mbytes"),
@@ -127,7 +127,7 @@ def _peaks(rows: Sequence[Row]) -> list[str]:
     header = ("probe", "framework", "device", "precision", "size", "step ms", "reached", "held against", "signature")
     signatures, numbers = export_markdown.numbered(rows)
     cells = [
-        [*(text(row, name) for name in header[:5]), _step(row), _reached(row), text(row, "best"), place]
+        [*(text(row, name) for name in header[:5]), _rounds(row), _reached(row), text(row, "best"), place]
         for row, place in zip(rows, numbers, strict=True)
     ]
     said = "Measured in this run; the best of each device and precision is what every fraction is held against."
@@ -156,27 +156,25 @@ def _exchange(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _step(row: Row) -> str:
+def _step(row: Row, blocks: int | None = None) -> str:
     value = number(row, "step_ms")
     if value is None:
         return ""
-    return _between(Interval(value, number(row, "step_ms_low"), number(row, "step_ms_high")), figure)
+    return interval(bounded(row, value, blocks), figure)
 
 
-def _between(found: Interval | None, write: Callable[[float], str]) -> str:
-    if found is None:
+def _layer_step(row: Row) -> str:
+    """Of a pass that is not told apart from 0, that it is not."""
+    value, note = number(row, "step_ms"), text(row, "note")
+    return f"{figure(value)} ({note})" if value is not None and note else _step(row)
+
+
+def _rounds(row: Row) -> str:
+    """A peak is the best that was reached, not a mean: beside its fastest round stands the slowest."""
+    value, high = number(row, "step_ms"), number(row, "step_ms_high")
+    if value is None:
         return ""
-    if found.low is None or found.high is None:
-        return write(found.value)
-    return f"{write(found.value)} ({write(found.low)} to {write(found.high)})"
-
-
-def _doubt(found: Interval | None) -> str:
-    return " not significant" if found is not None and found.known and not found.significant else ""
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f}x"
+    return f"{figure(value)} ({'one round' if high is None else f'slowest round {figure(high)}'})"
 
 
 def _figure(row: Row, name: str) -> str:

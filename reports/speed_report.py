@@ -13,7 +13,7 @@ from reports.picture_frame import Picture
 
 def pictures(rows: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> list[Picture]:
     """Those for which there is something to draw, the checks' own last. `rows` is kind -> rows, `run` run.json."""
-    speed, layers, peaks = (rows.get(kind, ()) for kind in ("speed", "layer", "peak"))
+    speed, layers, peaks, samples = (rows.get(kind, ()) for kind in ("speed", "layer", "peak", "sample"))
     order = tuple(run.get("layers") or ())
     throughput, devices = speed_throughput_plot.draw_throughput, speed_throughput_plot.draw_devices
     by_layer = partial(speed_layers_plot.draw, layers, order=order)
@@ -24,7 +24,7 @@ def pictures(rows: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> list[
         ),
         (
             speed_throughput_plot.devices_drawable(speed),
-            Picture("devices.png", "One device and several", partial(devices, speed)),
+            Picture("devices.png", "One device and several", partial(devices, speed, samples=samples)),
         ),
         (speed_layers_plot.drawable(layers), Picture("time-by-layer.png", "Time by layer", by_layer)),
         (

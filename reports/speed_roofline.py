@@ -15,7 +15,7 @@ from reports import picture_frame, speed_layers
 from reports.cells import Row, figure, positive, text
 from reports.parity_plot import QUIET
 from reports.picture_frame import Look
-from reports.speed_digest import flops
+from reports.speed_digest import bounded, flops
 from reports.speed_layers import Layers
 
 MARGINS: picture_frame.Margins = (0.75, 1.7, 1.25, 0.55)
@@ -63,7 +63,8 @@ def draw(layers: Sequence[Row], peaks: Sequence[Row], path: Path) -> None:
     look = Look(kept)
     panels = [(HEIGHT, partial(_panel, look=look, title=title, roof=roof, marks=marks)) for title, roof, marks in found]
     said = (
-        "Layers against the peak and the copy bandwidth measured in the same run; traffic is the least the layer needs"
+        "Layers, with 95 % intervals, against the peak and the copy bandwidth measured in the same run; "
+        "traffic is the least the layer needs"
     )
     picture_frame.save(path, "Roofline", said, kept, panels, columns=min(2, len(found)), width=WIDTH, margins=MARGINS)
 
@@ -97,7 +98,7 @@ def _marks(one: Layers, which: str) -> list[Mark]:
     marks = []
     for name, row in rows:
         work, traffic, reached = (positive(row, column) for column in ("gflops", "mbytes", "tflops"))
-        if work and traffic and reached:
+        if work and traffic and reached and positive(row, "step_ms"):
             marks.append(Mark(name, 1e3 * work / traffic, reached, row))
     return marks
 
@@ -117,6 +118,7 @@ def _panel(axes: Axes, look: Look, title: str, roof: Roof, marks: Sequence[Mark]
         star = {"marker": "*", "markersize": 13} if mark.name == STEP else {"markersize": 5.5}
         drawn = look.marker(mark.row) | star
         axes.plot([mark.intensity], [mark.tflops], linestyle="none", zorder=4, clip_on=False, **drawn)
+    _errors(axes, look, marks)
     picture_frame.quiet(axes, "both")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_formatter(NullFormatter())
@@ -127,6 +129,19 @@ def _panel(axes: Axes, look: Look, title: str, roof: Roof, marks: Sequence[Mark]
     axes.set_title(title, loc="left", fontsize=10, weight="bold", pad=60)
     _name_layers(axes, marks)
     _legend(axes, look, marks)
+
+
+def _errors(axes: Axes, look: Look, marks: Sequence[Mark]) -> None:
+    """What the intervals of their times make of the marks' FLOP/s."""
+    x, least, most, colours = [], [], [], []
+    for mark in marks:
+        found = bounded(mark.row, float(mark.row["step_ms"]))
+        if found.low is not None and found.high is not None:
+            x.append(mark.intensity)
+            least.append(mark.tflops * found.value / found.high)
+            most.append(mark.tflops * found.value / found.low if found.low > 0 else axes.get_ylim()[1])
+            colours.append(look.colour(text(mark.row, "framework")))
+    axes.vlines(x, least, most, colors=colours, linewidth=0.8, zorder=3)
 
 
 def _name_roof(axes: Axes, roof: Roof, low: float, high: float) -> None:

@@ -15,16 +15,33 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import speed_layers
-from reports.cells import Row, clean, figure, number, plural, positive, share, text
-from reports.ratio import Interval
-from reports.speed_digest import STATUSES, Line, Panel, digest, images_interval, is_emulated, is_split, times
+from reports.cells import (
+    Row,
+    briefly,
+    briefly_claimed,
+    claimed,
+    clean,
+    figure,
+    interval,
+    number,
+    plural,
+    positive,
+    share,
+    text,
+)
+from reports.speed_digest import STATUSES, Line, Panel, digest, is_emulated, is_split
+from reports.statistics import Interval
 
 MOST_FAILURES = 8  # report.md has all of them
 MOST_LINES = 4  # of a reason: the end of a crashed worker's stderr can be long
 MOST_PLACES = 3  # that one note names
-WIDE = 112  # columns from which on intervals are written with both ends
+# Columns that are left out first: with the batch size beside it, images/s says what the step takes.
+SPARE = ("step ms", "MB", "peak")
 EMULATED = "* emulated devices share this machine's cores: they show the split is right, no speed-up is claimed"
 KIND_OF_BAD = ("parity-failed", "crashed", "timed-out")
+
+
+Write = Callable[[Interval | None, Callable[[float], str]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +96,7 @@ def _layers(rows: Sequence[Row]) -> list[RenderableType]:
 
 def _table(panel: Panel, width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    columns = _columns(panel, width)
+    columns = _fitting(panel, width)
     for column in columns:
         table.add_column(Text(column.name), justify="right" if column.right else "left", overflow="fold")
     for line in panel.lines:
@@ -88,43 +105,39 @@ def _table(panel: Panel, width: int) -> Table:
     return table
 
 
-def _columns(panel: Panel, width: int) -> list[_Column]:
-    """The columns that this panel has anything for, and the width room for."""
-    wide = width >= WIDE
-    split = any(line.split for line in panel.lines)
+def _fitting(panel: Panel, width: int) -> list[_Column]:
+    """The columns that the width has room for: with both ends of every interval where that fits."""
+    columns = _columns(panel, interval, claimed)
+    if _width(columns, panel) > width:
+        columns = _columns(panel, briefly, briefly_claimed)
+    for name in SPARE:
+        if _width(columns, panel) > width:
+            columns = [column for column in columns if column.name != name]
+    return columns
+
+
+def _width(columns: Sequence[_Column], panel: Panel) -> int:
+    return sum(1 + max(len(column.name), *(len(column.cell(line)) for line in panel.lines)) for column in columns)
+
+
+def _columns(panel: Panel, held: Write, ratio: Write) -> list[_Column]:
+    """The columns that this panel has anything for; `held` and `ratio` write what has an interval."""
     columns = [_Column("framework", lambda line: line.name, right=False)]
-    if split:
+    if any(line.split for line in panel.lines):
         columns.append(_Column("split", lambda line: line.split.replace(" emulated", "*"), right=False))
     columns.append(_Column("batch", lambda line: text(line.row, "batch_size")))
-    columns.append(_Column("images/s", lambda line: _with_interval(images_interval(line.row), wide, figure)))
-    if not split or width >= 92:  # with the batch size beside it, images/s says the same
-        columns.append(_Column("step ms", lambda line: _figure(line.row, "step_ms")))
+    columns.append(_Column("images/s", lambda line: held(line.images, figure)))
+    columns.append(_Column("step ms", lambda line: _figure(line.row, "step_ms")))
     if any(line.over_stock for line in panel.lines):
-        columns.append(_Column("over stock", lambda line: _with_interval(line.over_stock, wide, _times)))
+        columns.append(_Column("over stock", lambda line: ratio(line.over_stock, figure)))
     if any(line.over_one for line in panel.lines):
-        columns.append(_Column("over one", lambda line: times(line.over_one)))
+        columns.append(_Column("over one", lambda line: ratio(line.over_one, figure)))
     columns.append(_Column("peak", lambda line: share(number(line.row, "fraction_of_peak"))))
     columns.append(_Column("MB", lambda line: _figure(line.row, "peak_memory_mb")))
     if any(positive(line.row, "joules_per_image") for line in panel.lines):
         columns.append(_Column("J/image", lambda line: _figure(line.row, "joules_per_image")))
     columns.append(_Column("stable", lambda line: text(line.row, "stable")))
     return columns
-
-
-def _with_interval(found: Interval | None, wide: bool, write: Callable[[float], str]) -> str:
-    """`131 (129 to 133)` where there is room, else `131 ±1.8%`."""
-    if found is None:
-        return ""
-    relative = found.relative
-    if relative is None or found.low is None or found.high is None:
-        return write(found.value)
-    if wide:
-        return f"{write(found.value)} ({write(found.low)} to {write(found.high)})"
-    return f"{write(found.value)} ±{share(relative)}"
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f}x"
 
 
 def _figure(row: Row, name: str) -> str:
@@ -152,7 +165,7 @@ def notes(lines: Sequence[Line]) -> list[str]:
     """Each note once, with the settings it belongs to."""
     found: dict[str, list[str]] = {}
     for line in lines:
-        if note := text(line.row, "note"):
+        for note in filter(None, (text(line.row, "note"), line.doubt)):
             found.setdefault(note, []).append(line.place)
     told = []
     for note, places in found.items():

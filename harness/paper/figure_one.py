@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from harness.paper import paired
 from harness.paper.evidence import Row
-from harness.paper.paired import Difference
+from reports import statistics
+from reports.statistics import Interval
 
 Kind = Literal["relu", "tanh"]
 KINDS: tuple[Kind, ...] = ("relu", "tanh")
@@ -60,7 +60,7 @@ def ratios(rows: Iterable[Row]) -> tuple[list[float], int]:
     return found, missing
 
 
-def ratio(rows: Iterable[Row]) -> tuple[Difference | None, int]:
-    """The mean ratio with its interval, and how many seeds have none."""
+def ratio(rows: Iterable[Row]) -> tuple[Interval | None, int]:
+    """The geometric mean of the ratios with its interval, and how many seeds have none."""
     found, missing = ratios(rows)
-    return (paired.difference(found) if found else None), missing
+    return (statistics.location(found) if found else None), missing

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.paper import paired
 from harness.paper.evidence import Row
 from harness.paper.subject import Subject
 from impls.spec import Conv
+from reports import statistics
 
 DRAWN_CHANNELS = (1, 3)
 
@@ -47,8 +47,8 @@ def colour_row(subject: Subject) -> Row | None:
     one, two = np.split(shares, 2)
     difference = float(two.mean() - one.mean())
     parts = [float(tower.var(ddof=1)) / len(tower) for tower in (one, two)]
-    degrees = int(sum(parts) ** 2 / max(sum(part**2 / (len(one) - 1) for part in parts), 1e-30))
-    half = paired.quantile(max(1, degrees)) * sum(parts) ** 0.5
+    degrees = sum(parts) ** 2 / max(sum(part**2 / (len(one) - 1) for part in parts), 1e-30)
+    half = statistics.student(max(1.0, degrees)) * sum(parts) ** 0.5
     return {
         "tower_1": float(one.mean()), "tower_2": float(two.mean()), "difference": difference,
         "low": difference - half, "high": difference + half, "on": f"{subject.network.name} {subject.trained_on}",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.speed.statistics import NORMAL_QUANTILE, T_QUANTILES
+from reports import statistics
 
 
 class Difference(NamedTuple):
@@ -30,17 +30,8 @@ def difference(values: Sequence[float]) -> Difference:
     if count < 2 or math.isnan(mean):
         return Difference(mean, None, None, count)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    half = quantile(count - 1) * spread / math.sqrt(count)
+    half = statistics.student(count - 1) * spread / math.sqrt(count)
     return Difference(mean, mean - half, mean + half, count)
-
-
-def quantile(degrees: int) -> float:
-    """Student's t at 97.5 %."""
-    if degrees <= len(T_QUANTILES):
-        return T_QUANTILES[degrees - 1]
-    # Cornish-Fisher's expansion, right to four digits beyond fifteen degrees.
-    z = NORMAL_QUANTILE
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 
 def told(found: Difference, unit: float = 100.0, name: str = "points") -> str:

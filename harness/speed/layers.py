@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,20 @@ from harness.speed.material import Prepared
 from harness.speed.matrix import Setting
 from harness.speed.member import Fallen
 from harness.speed.peaks import Peak
-from harness.speed.rows import Row, step_flops
+from harness.speed.rows import Row, step_flops, step_ms
 from harness.speed.seat import Seat
-from harness.speed.statistics import Estimate, estimate
+from harness.speed.statistics import Blocks, estimate
 from impls import catalog, costs
 from impls.derive import LayerFacts, facts
 from impls.spec_json import layer_to_json
+from reports.statistics import Interval, location
 
 MOST_SAMPLES = 10
 WHOLE_STEP, REST = "(whole step)", "(update and rest)"
 
-Timed = dict[tuple[str, str], Estimate]  # (layer, pass) -> seconds; pass is forward or both
+UNRESOLVED = "not told apart from 0"
+
+Timed = dict[tuple[str, str], Blocks]  # (layer, pass) -> its blocks; pass is forward or both
 
 
 @dataclass
@@ -82,7 +86,7 @@ class LayerTimes:
         for seat in self.seats:
             seat.member.ask("speed-forget")
         for (index, name), found_blocks in blocks.items():
-            self._times[index][row.layer.name, name] = estimate(found_blocks)
+            self._times[index][row.layer.name, name] = found_blocks
 
     def _made(self, seat: Seat, row: LayerFacts, name: str) -> float | None:
         """Seconds of one run of the layer; None where the framework cannot run it alone."""
@@ -107,7 +111,7 @@ class LayerTimes:
             self.say(f"{seat.who.label}: layer {row.layer.name} {name}: {fallen.reason}")
             return None
 
-    def rows(self, index: int, step: Estimate | None, peak: Peak, signature: str) -> list[Row]:
+    def rows(self, index: int, step: Interval | None, peak: Peak, signature: str) -> list[Row]:
         """One seat's layers, and where a step of the whole was measured, that step and what the layers leave of it."""
         seat, times = self.seats[index], self._times[index]
         who: dict[str, Any] = {
@@ -116,12 +120,12 @@ class LayerTimes:
             **{name: getattr(self.setting, name) for name in ("network", "device", "precision", "batch_size")},
         }
         parts = list(self._parts(times))
-        total = sum(seconds.median for _, _, seconds, _ in parts) or math.nan
+        total = sum(seconds.value for _, _, seconds, _ in parts) or math.nan
         found = [
             who
             | {"layer": layer, "pass": name}
             | _figures(seconds, cost, peak)
-            | {"share": seconds.median / total, "signature": signature}
+            | {"share": seconds.value / total, "signature": signature}
             for layer, name, seconds, cost in parts
         ]
         if step is not None:
@@ -129,8 +133,8 @@ class LayerTimes:
             found.append(
                 who | {"layer": WHOLE_STEP, "pass": "all", **_figures(step, work, peak), "signature": signature}
             )
-            rest = {"layer": REST, "pass": "all", "step_ms": (step.median - total) * 1e3, "signature": signature}
-            found.append(who | rest)
+            rest = step_ms(remainder(step, [seconds for _, _, seconds, _ in parts]))
+            found.append(who | {"layer": REST, "pass": "all", **rest, "signature": signature})
         return found
 
     def _parts(self, times: Timed) -> Any:
@@ -138,43 +142,59 @@ class LayerTimes:
             name, forward = row.layer.name, times.get((row.layer.name, "forward"))
             size, precision = self.setting.batch_size, self.setting.precision
             if forward is not None:
-                yield name, "forward", forward, costs.forward(row, size, precision)
+                yield name, "forward", estimate(forward), costs.forward(row, size, precision)
             both = times.get((name, "both"))
             if forward is not None and both is not None:
                 yield (
                     name,
                     "backward",
-                    less(both, forward),
+                    difference(both, forward),
                     costs.backward(row, size, precision, of_input=name != self.first),
                 )
 
 
-def less(both: Estimate, forward: Estimate) -> Estimate:
-    """The backward pass: what both take less what the forward pass takes; never below zero."""
-    median = max(0.0, both.median - forward.median)
-    down = math.hypot(both.median - both.low, forward.high - forward.median)
-    up = math.hypot(both.high - both.median, forward.median - forward.low)
-    return Estimate(median, max(0.0, median - down), median + up, max(both.block_spread, forward.block_spread))
+def difference(both: Blocks, forward: Blocks) -> Interval:
+    """The backward pass: what both take less what the forward pass takes, round by round; never below zero.
+
+    What slowed the machine in a round slowed both. Where a round shows no difference, the backward pass is not told
+    apart from zero, and there is no interval.
+    """
+    found = [median(longer) - median(shorter) for longer, shorter in zip(both, forward, strict=True)]
+    return location(found) if min(found) > 0 else Interval(max(0.0, fmean(found)), blocks=len(found))
 
 
-def _figures(seconds: Estimate, cost: costs.Cost, peak: Peak) -> dict[str, Any]:
-    figures: dict[str, Any] = {
-        "step_ms": seconds.median * 1e3,
-        "step_ms_low": seconds.low * 1e3,
-        "step_ms_high": seconds.high * 1e3,
-        "gflops": cost.flops / 1e9,
-        "mbytes": cost.bytes / 1e6,
-    }
-    if seconds.median > 0:
-        figures |= {
-            "tflops": cost.flops / seconds.median / 1e12,
-            "gb_per_s": cost.bytes / seconds.median / 1e9,
-        }
+def remainder(whole: Interval, parts: Sequence[Interval]) -> Interval:
+    """What the whole takes beyond its parts: below zero where they take longer alone.
+
+    The bounds are recovered from those of the whole and of its parts; without one of them there are none.
+
+    References:
+        Zou and Donner, Construction of Confidence Limits about Effect Measures, 2008.
+    """
+    value = whole.value - math.fsum(part.value for part in parts)
+    if whole.low is None or whole.high is None:
+        return Interval(value)
+    below, above = [whole.value - whole.low], [whole.high - whole.value]
+    for part in parts:
+        if part.low is None or part.high is None:
+            return Interval(value)
+        below.append(part.high - part.value)
+        above.append(part.value - part.low)
+    return Interval(value, value - math.hypot(*below), value + math.hypot(*above))
+
+
+def _figures(seconds: Interval, cost: costs.Cost, peak: Peak) -> dict[str, Any]:
+    figures: dict[str, Any] = {**step_ms(seconds), "gflops": cost.flops / 1e9, "mbytes": cost.bytes / 1e6}
+    resolved = seconds.known or seconds.blocks == 1
+    if resolved:
+        figures |= {"tflops": cost.flops / seconds.value / 1e12, "gb_per_s": cost.bytes / seconds.value / 1e9}
+    else:
+        figures["note"] = UNRESOLVED
     if peak.tflops is None or peak.gb_per_s is None:
         return figures
     by_memory = cost.intensity * peak.gb_per_s / 1e3
     roof = min(peak.tflops, by_memory)
     figures |= {"roof_tflops": roof, "bound": "compute" if peak.tflops <= by_memory else "memory"}
-    if seconds.median > 0 and roof > 0:
+    if resolved and roof > 0:
         figures["fraction_of_roof"] = figures["tflops"] / roof
     return figures

@@ -116,8 +116,9 @@ class Peaks:
             "probe": kind,
             "size": size,
             "step_ms": seconds * 1e3,
-            "step_ms_low": seconds * 1e3,
-            "step_ms_high": max(rounds) * 1e3,
+            # Of a peak the best counts; beside it stand the fastest and the slowest round, no interval of a mean.
+            "step_ms_low": seconds * 1e3 if len(rounds) > 1 else None,
+            "step_ms_high": max(rounds) * 1e3 if len(rounds) > 1 else None,
             "tflops": probe.flops / seconds / 1e12 if probe.flops else None,
             "gb_per_s": probe.bytes / seconds / 1e9 if probe.bytes else None,
             "best": "no",

@@ -9,6 +9,7 @@ from typing import Any
 from harness import environment
 from harness.speed.matrix import SETTING_COLUMNS, Setting
 from impls import catalog, costs, derive, split
+from reports.statistics import Interval
 
 Row = dict[str, Any]
 
@@ -72,6 +73,12 @@ def speed_row(who: Who, setting: Setting, **found: Any) -> Row:
     if unknown:
         raise KeyError(f"no such column: {', '.join(sorted(unknown))}")
     return {name: given.get(name) for name in SPEED_COLUMNS}
+
+
+def step_ms(seconds: Interval) -> dict[str, float | None]:
+    """A time in the columns it has in every table."""
+    low, high = (None if bound is None else bound * 1e3 for bound in (seconds.low, seconds.high))
+    return {"step_ms": seconds.value * 1e3, "step_ms_low": low, "step_ms_high": high}
 
 
 def step_flops(setting: Setting) -> int:

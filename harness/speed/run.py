@@ -24,8 +24,11 @@ from harness.speed.options import SpeedOptions
 from harness.speed.peaks import Peak, Peaks
 from harness.speed.rows import Row, Who
 from harness.speed.seat import Seat, spec_of, started
-from harness.speed.statistics import Estimate, estimate, instability
+from harness.speed.statistics import block_spread, estimate, instability
 from impls.protocol import Settings
+from reports.cells import briefly, figure
+from reports.speed_digest import images_interval
+from reports.statistics import Interval
 
 TRAINED = ("loss_first", "loss_last", "weights_changed")  # told also where they keep a figure from being told
 
@@ -185,7 +188,7 @@ class SpeedRun:
         setting: Setting,
         prepared: Prepared,
         seats: Sequence[Seat],
-        estimated: Sequence[Estimate],
+        estimated: Sequence[Interval],
         rng: np.random.Generator,
     ) -> None:
         times = LayerTimes(setting, prepared, seats, self.budget, rng, self.progress.say)
@@ -210,13 +213,13 @@ class SpeedRun:
         known = {name: seat.found.get(name) for name in ("compile_s", "first_step_s", "verdict", "gauge", *TRAINED)}
         self._row(seat.who, setting, signature, status=fallen.status, reason=fallen.reason, **known)
 
-    def _finished(self, seat: Seat, setting: Setting, prepared: Prepared) -> Estimate:
+    def _finished(self, seat: Seat, setting: Setting, prepared: Prepared) -> Interval:
         """The row of a seat that was measured to the end."""
-        found = estimate(seat.blocks, self.options.seed)
-        rate = setting.batch_size / found.median
-        tflops = tables.step_flops(setting) / found.median / 1e12
+        found, spread = estimate(seat.blocks), block_spread(seat.blocks)
+        rate = setting.batch_size / found.value
+        tflops = tables.step_flops(setting) / found.value / 1e12
         peak = self.peaks.of(setting.device, setting.precision) or Peak()
-        reasons = list(filter(None, [instability(found)]))
+        reasons = list(filter(None, [instability(found, spread)]))
         reasons += [] if seat.steady else [f"no steady state within {len(seat.warm)} warm-up windows"]
         reasons += ["clocks throttled"] if seat.seen.throttled else []
         devices = setting.devices if setting.device != "cpu" else 1
@@ -227,19 +230,17 @@ class SpeedRun:
             self._signature(seat, setting, prepared),
             status="measured",
             samples=sum(len(block) for block in seat.blocks),
-            step_ms=found.median * 1e3,
-            step_ms_low=found.low * 1e3,
-            step_ms_high=found.high * 1e3,
             images_per_s=rate,
             tflops=tflops,
             fraction_of_peak=tflops / (peak.tflops * devices) if peak.tflops else None,
             joules_per_image=joules / (seat.steps * setting.batch_size) if joules is not None else None,
             stable="no" if reasons else "yes",
             note="; ".join(reasons) or None,
-            block_spread=found.block_spread,
+            block_spread=spread,
             clock_mhz=seat.seen.clock_mhz,
             throttled=None if seat.seen.throttled is None else "yes" if seat.seen.throttled else "no",
-            **_exchange(setting, found.median, peak),
+            **tables.step_ms(found),
+            **_exchange(setting, found.value, peak),
             **seat.found,
         )
         return found
@@ -252,7 +253,8 @@ class SpeedRun:
         self.keep("speed", made)
         self.progress.end(label_of(who, setting))
         if made["status"] == "measured":
-            self.progress.say(f"{who.label}: {made['images_per_s']:.1f} images/s, {setting.told()}")
+            said = briefly(images_interval(made), figure)
+            self.progress.say(f"{who.label}: {said} images/s, {setting.told()}")
         else:
             self.progress.say(f"{who.label}: {made['status']}: {str(made['reason']).splitlines()[0]}")
 

@@ -33,8 +33,7 @@ def test_a_run_leaves_rows_samples_peaks_layers_and_a_report(tmp_path: Path) -> 
     assert statuses(out) == {"numpy/stock": "measured"}
     for row in rows:
         low, step, high = (float(row[name]) for name in ("step_ms_low", "step_ms", "step_ms_high"))
-        assert 0 <= low <= step <= high and step > 0
-        assert low > 0 or row["stable"] == "no"  # three blocks of a busy machine may reach 0, and then say so
+        assert 0 < low <= step <= high  # three blocks of a busy machine may lie far apart, but never down to 0
         assert float(row["images_per_s"]) == pytest.approx(2 / step * 1e3)
         assert row["verdict"] == "pass" and 0 < float(row["gauge"]) < 1
         assert row["weights_changed"] == "yes" and row["loss_first"] != row["loss_last"]

@@ -151,6 +151,27 @@ def test_without_samples_nothing_is_judged_by_chance(base: Tables) -> None:
     assert len(broken(Rule("images_per_s", "<", 0.95), found)) == 12
 
 
+def test_one_block_a_run_is_not_judged_by_its_samples(base: Tables) -> None:
+    single = {"speed": base["speed"], "sample": [one for one in base["sample"] if one["block"] == 0]}
+    found = compare(run(single), run(single, "runs/b"))
+    assert {one.verdict for one in found.pairs} == {"not judged"}
+    assert "fewer than two blocks: no interval" in " ".join(compare_view.warnings(found))
+
+
+def test_columns_that_are_the_same_figure_are_judged_alike(base: Tables) -> None:
+    """FLOP/s are images/s times the network's work: a difference that may be chance breaks no rule on them either."""
+    other = faster(base, 0.93)
+    for tables in (base, other):
+        measured = [row for row in tables["speed"] if row["status"] == "measured"]
+        tables["sample"] = [one for row in measured for one in speed_rows.samples(row, spread=0.3)]
+        for row in measured:
+            row["tflops"] = row["images_per_s"] / 1e3
+    found = compare(run(base), run(other))
+    assert found.pairs[0].ratios["tflops"] == pytest.approx(0.93)
+    for rule in ("images_per_s<0.95", "step_ms>1.05", "tflops<0.95"):
+        assert broken(parse_rule(rule), found) == []
+
+
 @pytest.mark.parametrize("given", ["images_per_s<0.95", " step_ms >= 1.05 ", "peak_memory_mb>1e1", "compile_s<=-.5"])
 def test_a_rule_is_read(given: str) -> None:
     rule = parse_rule(given)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import speed_rows
 from drawn import check, labels
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from speed_rows import failed, layers, peaks, speed
 
@@ -105,24 +107,116 @@ def test_emulated_bars_are_hatched_and_say_that_nothing_is_claimed(figures: list
     said = [text.get_text() for text in labels(axes)]
     assert sum(text.endswith("emulated") for text in said) == 9
     assert any("no speed-up is claimed" in text.get_text().replace("\n", " ") for text in figures[0].texts)
-    assert not [text for text in said if "x one device" in text]
+    assert not [text for text in said if "over one" in text]
     check(figures[0])
 
 
 @pytest.mark.parametrize("count", [1, 3, 12])
 def test_real_devices_say_what_they_gain(count: int, figures: list[Figure], tmp_path: Path) -> None:
     rows = series(count, (128,))
-    rows += [row | {"devices": 2, "split": split, "images_per_s": 150.0} for row in rows for split in ("data", "model")]
-    draw_devices(rows, tmp_path / "d.png")
+    rows += [
+        row | {"devices": 2, "split": split, "images_per_s": row["images_per_s"] * 1.5, "step_ms": row["step_ms"] / 1.5}
+        for row in rows
+        for split in ("data", "model")
+    ]
+    bare = dict.fromkeys(("step_ms_low", "step_ms_high"))
+    taken = [sample for row in rows for sample in speed_rows.samples(row)]
+    draw_devices([row | bare for row in rows], tmp_path / "d.png", taken)
     [axes] = figures[0].axes
     assert not [patch for patch in axes.patches if patch.get_hatch()]
-    assert sum("x one device" in text.get_text() for text in labels(axes)) == 2 * count
+    assert sum("1.50x ±" in text.get_text() for text in labels(axes)) == 2 * count
+    check(figures[0])
+
+
+@pytest.mark.parametrize(("spread", "said"), [(0.9, "not significant over one"), (None, "(no interval) over one")])
+def test_a_gain_that_may_be_chance_is_not_claimed_in_the_picture(
+    spread: float | None, said: str, figures: list[Figure], tmp_path: Path
+) -> None:
+    rows = [speed("torch", "tuned", 128), speed("torch", "tuned", 128, devices=2, split="data", step_ms=900.0)]
+    taken = [] if spread is None else [one for row in rows for one in speed_rows.samples(row, spread=spread)]
+    draw_devices(rows, tmp_path / "d.png", taken)
+    assert said in labels(figures[0].axes[0])[-1].get_text()
     check(figures[0])
 
 
 def test_a_split_without_its_one_device_row_is_drawn(figures: list[Figure], tmp_path: Path) -> None:
     draw_devices([speed("torch", "tuned", devices=2, split="data")], tmp_path / "d.png")
     assert [text.get_text() for text in labels(figures[0].axes[0])] == ["100"]
+
+
+def drawn_bars(axes: Axes) -> list[tuple[float, float]]:
+    """Ends of the error bars that can be seen."""
+    lines = [line for one in axes.collections if isinstance(one, LineCollection) for line in one.get_segments()]
+    return [(float(line[0][0]), float(line[-1][0])) for line in lines if len(line)]
+
+
+WIDE: dict[str, Any] = {"step_ms_low": 1.0, "step_ms_high": 9e5, "stable": "no"}
+CUT_OFF: dict[str, Any] = {"step_ms_low": 0.0, "step_ms_high": 640.0, "stable": "no"}  # by an earlier version
+
+
+@pytest.mark.parametrize("uncertain", [WIDE, CUT_OFF])
+def test_the_least_certain_bar_has_the_longest_interval_and_says_that_it_is_not_stable(
+    uncertain: dict[str, Any], figures: list[Figure], tmp_path: Path
+) -> None:
+    rows = [speed("torch", "tuned", 32), speed("jax", "tuned", 32, step_ms=300.0) | uncertain]
+    draw_throughput(rows, tmp_path / "t.png")
+    [axes] = figures[0].axes
+    [unsure, sure] = drawn_bars(axes)
+    assert unsure[1] - unsure[0] > 5 * (sure[1] - sure[0])
+    assert unsure[1] < axes.get_xlim()[1] < 2.1 * max(row["images_per_s"] for row in rows)
+    figures[0].draw_without_rendering()
+    [said] = [text for text in labels(axes) if text.get_text() == "not stable"]
+    bar = axes.patches[0].get_window_extent()
+    assert bar.x0 <= said.get_window_extent().x0 and said.get_window_extent().x1 <= bar.x1
+    assert bar.y0 <= said.get_window_extent().y0 and said.get_window_extent().y1 <= bar.y1
+    assert any(text.get_text() == "107 (unknown)" for text in labels(axes))
+    check(figures[0])
+
+
+def test_a_bar_too_short_for_words_has_them_beside_it(figures: list[Figure], tmp_path: Path) -> None:
+    rows = [speed("torch", "tuned", 32), speed("jax", "stock", 32, stable="no", step_ms=9e4)]
+    draw_throughput(rows, tmp_path / "t.png")
+    assert "0.36  not stable" in [text.get_text() for text in labels(figures[0].axes[0])]
+    check(figures[0])
+
+
+def test_a_bar_without_an_interval_has_no_error_bar_that_looks_like_certainty(
+    figures: list[Figure], tmp_path: Path
+) -> None:
+    bare = dict.fromkeys(("step_ms_low", "step_ms_high"))
+    draw_throughput([speed("torch", "tuned", 32), speed("jax", "tuned", 32) | bare], tmp_path / "t.png")
+    [axes] = figures[0].axes
+    assert len([one for one in drawn_bars(axes) if one[1] > one[0]]) == 1
+    assert not [one for one in drawn_bars(axes) if one[1] == one[0]]
+    assert "55.6 (no interval)" in [text.get_text() for text in labels(axes)]
+
+
+def test_points_that_are_not_stable_are_crossed_out_and_the_picture_says_so(
+    figures: list[Figure], tmp_path: Path
+) -> None:
+    rows = [row | (WIDE if row["framework"] == "jax" else {}) for row in series(6)]
+    draw_throughput(rows, tmp_path / "t.png")
+    [axes] = figures[0].axes
+    [crosses] = [line for line in axes.get_lines() if line.get_marker() == "x"]
+    assert len(crosses.get_xdata()) == 4  # type: ignore[arg-type]
+    assert any("crossed out: not stable" in text.get_text().replace("\n", " ") for text in figures[0].texts)
+    assert axes.get_ylim()[1] < 2.5 * max(row["images_per_s"] for row in rows)
+    check(figures[0])
+
+
+def test_layers_have_error_bars_and_those_known_badly_the_longest(figures: list[Figure], tmp_path: Path) -> None:
+    rows = layers("torch", "tuned")
+    unsure = next(row for row in rows if (row["layer"], row["pass"]) == ("conv2", "forward"))
+    unsure |= {"step_ms_low": unsure["step_ms"] / 2, "step_ms_high": unsure["step_ms"] * 2}
+    lost = next(row for row in rows if (row["layer"], row["pass"]) == ("drop6", "backward"))
+    lost |= {"step_ms": 0.0, "step_ms_low": None, "step_ms_high": None, "note": "not told apart from 0"}
+    speed_layers_plot.draw(rows, tmp_path / "l.png")
+    found = drawn_bars(figures[0].axes[0])
+    assert len(found) == 2 * len(speed_rows.LAYERS)  # each pass, less the one that is lost; the rest of the step
+    assert max(found, key=lambda one: one[1] - one[0]) == (
+        pytest.approx(unsure["step_ms_low"]), pytest.approx(unsure["step_ms_high"]),
+    )  # fmt: skip
+    check(figures[0])
 
 
 def many_layers(count: int) -> Rows:

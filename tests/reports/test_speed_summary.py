@@ -15,8 +15,9 @@ from rich.console import Console
 from speed_rows import RUN, failed, speed
 
 from reports import run_report, speed_layers, speed_markdown, speed_summary
-from reports.cells import figure
+from reports.cells import briefly, claimed, figure, interval
 from reports.speed_digest import digest, images_interval, peak_line
+from reports.statistics import Interval, location
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -111,7 +112,7 @@ def test_a_row_that_is_not_equal_gives_no_figure() -> None:
         ([failed("jax", "stock", "missing", "jax is not installed")], "0 of 1 setting measured; 1 missing."),
         (
             [speed("jax", "stock"), speed("jax", "stock", 64, stable="no")],
-            "2 of 2 settings measured (1 not stable); fastest: jax stock, batch 32 (14.3 images/s, 12% of the peak).",
+            "2 of 2 settings measured (1 not stable); fastest: not judged, for want of intervals.",
         ),
         ([speed("jax", "stock", network="a"), speed("jax", "stock", network="b")], "2 of 2 settings measured."),
     ],
@@ -168,6 +169,122 @@ def test_numpy_numbers_are_numbers() -> None:
 def test_a_single_sample_has_no_interval() -> None:
     found = images_interval(speed("jax", "stock", step_ms_low=2240.0, step_ms_high=2240.0))
     assert found is not None and not found.known
+
+
+def timed(*names: str, blocks: dict[str, list[float]]) -> dict[str, Any]:
+    """Rows of torch in these tunings at batch 32, each from its blocks of one sample, in milliseconds."""
+    rows, taken = [], []
+    for name in names:
+        found = location(blocks[name])
+        row = speed("torch", name, step_ms=found.value, step_ms_low=found.low, step_ms_high=found.high)
+        row["stable"] = "no" if found.relative is None or found.relative > 0.05 else "yes"
+        rows.append(row)
+        for place, ms in enumerate(blocks[name]):
+            [_, sample] = speed_rows.samples(row, blocks=1, each=1)
+            taken.append(sample | {"block": place, "seconds": ms / 1e3})
+    return {"speed": rows, "sample": taken}
+
+
+BARE = dict.fromkeys(("step_ms_low", "step_ms_high"))
+FAR_APART = {"stock": [320.0, 330.0, 310.0], "tuned": [10.0, 300.0, 200.0]}  # 3.79 times as fast, or not
+CLOSE = {"stock": [320.0, 330.0, 310.0], "tuned": [160.0, 168.0, 152.0]}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_ratio_that_may_be_chance_is_no_claim_and_names_no_fastest(width: int) -> None:
+    tables = timed("stock", "tuned", blocks=FAR_APART)
+    [_, tuned] = digest(tables).panels[0].lines
+    assert tuned.over_stock is not None
+    assert tuned.over_stock.vague
+    text = printed(tables, width)
+    assert "not significant" in text
+    sentence = " ".join(digest(tables).sentence.split())
+    assert "fastest, the difference not significant: torch tuned, batch 32 or torch stock, batch 32" in sentence
+    assert "(not significant)" in sentence
+    for said in (text, speed_markdown.markdown(tables, RUN)):
+        assert "tells nothing" in " ".join(said.split())
+        assert "±5" not in said
+
+
+def test_the_fastest_is_named_where_its_interval_leaves_out_every_other() -> None:
+    found = digest(timed("stock", "tuned", blocks=CLOSE)).sentence
+    assert "fastest: torch tuned, batch 32 (200 (177–227) images/s" in found
+    assert "torch 2.00x ±" in found
+
+
+def test_many_that_may_be_fastest_share_the_place_and_are_counted() -> None:
+    rows = [speed("torch", "tuned", batch, step_ms=10.0 * batch) for batch in (8, 16, 32, 64, 128)]
+    tables = {"speed": rows, "sample": [one for row in rows for one in speed_rows.samples(row)]}
+    assert "or 2 more" in digest(tables).sentence
+
+
+def test_an_interval_that_an_earlier_version_cut_off_at_zero_is_shown_all_the_same() -> None:
+    row = speed("torch", "tuned", step_ms_low=0.0, step_ms_high=500.0)
+    found = images_interval(row)
+    assert found is not None
+    assert (found.low, found.high) == (pytest.approx(64.0), math.inf)
+    assert "(64.0 to inf)" in printed({"speed": [row]}, 120)
+    assert "(64.0 to inf)" in speed_markdown.markdown({"speed": [row]}, RUN)
+    assert "320 (0 to 500)" in speed_markdown.markdown({"speed": [row]}, RUN)
+    [layer] = [one for one in speed_rows.layers("torch", "tuned") if (one["layer"], one["pass"]) == ("fc8", "backward")]
+    layer |= {"step_ms": 1.0, "step_ms_low": 0.0, "step_ms_high": 4.0}
+    assert "1.00 (0 to 4.00)" in speed_markdown.markdown({"layer": [layer]}, RUN)
+
+
+def test_one_block_says_so_wherever_its_figure_stands() -> None:
+    tables = timed("stock", "tuned", blocks={"stock": [320.0], "tuned": [160.0]})
+    assert "200 (n = 1)" in printed(tables)
+    assert "2.00x (n = 1)" in printed(tables)
+    report = speed_markdown.markdown(tables, RUN)
+    assert "160 (n = 1)" in report
+    assert "200 (n = 1)" in report
+    assert "not judged" in digest(tables).sentence
+
+
+def test_a_layer_that_is_not_told_apart_from_zero_stays_in_the_table() -> None:
+    rows = speed_rows.layers("torch", "tuned")
+    lost = next(row for row in rows if (row["layer"], row["pass"]) == ("drop6", "backward"))
+    lost |= BARE | {"step_ms": 0.0, "tflops": None, "note": "not told apart from 0"}
+    report = speed_markdown.markdown({"layer": rows}, RUN)
+    assert "| drop6 | backward | 0 (not told apart from 0) |" in report
+
+
+def test_a_layers_share_that_is_known_badly_is_a_range() -> None:
+    rows = [row for row in speed_rows.layers("torch", "tuned") if row["layer"] in ("conv2", "conv3")]
+    first = next(row for row in rows if (row["layer"], row["pass"]) == ("conv2", "backward"))
+    others = sum(row["step_ms"] for row in rows) - first["step_ms"]
+    first |= {"step_ms_low": others / 9, "step_ms_high": others}
+    assert "most time in conv2 backward 39% (10% to 50%), " in speed_layers.groups(rows)[0].sentence
+
+
+def test_a_peak_is_its_fastest_round_beside_the_slowest_and_no_interval() -> None:
+    rows = [speed_rows.peak("torch", "matmul", 0.4), speed_rows.peak("jax", "matmul", 0.4, **BARE)]
+    report = speed_markdown.markdown({"peak": rows}, RUN)
+    assert "40.0 (slowest round 42.0)" in report
+    assert "40.0 (one round)" in report
+
+
+@pytest.mark.parametrize(
+    ("found", "brief", "full"),
+    [
+        (Interval(131.0, 129.0, 133.0), "131 ±1.5%", "131 (129 to 133)"),
+        (Interval(131.0, 97.0, 180.0), "131 (97–180)", "131 (97.0 to 180)"),
+        (Interval(3.79, 0.4, 3.9), "3.79 (0.4–3.9)", "3.79 (0.40 to 3.90)"),
+        (Interval(3.79, 0.07, 195.0), "3.79 (unknown)", "3.79 (0.07 to 195)"),
+        (Interval(131.0, 1e-9, 1e300), "131 (unknown)", "131 (1e-09 to 1.0e+300)"),
+        (Interval(131.0, blocks=1), "131 (n = 1)", "131 (n = 1)"),
+        (Interval(131.0), "131 (no interval)", "131 (no interval)"),
+        (None, "", ""),
+    ],
+)
+def test_an_interval_is_written_as_what_it_tells(found: Interval | None, brief: str, full: str) -> None:
+    assert briefly(found, figure) == brief
+    assert interval(found, figure) == full
+
+
+def test_a_ratio_is_claimed_where_its_interval_leaves_out_one() -> None:
+    assert claimed(Interval(2.0, 1.5, 2.7), figure) == "2.00x (1.50 to 2.70)"
+    assert claimed(Interval(2.0, 0.9, 4.4), figure) == "not significant (0.90 to 4.40)"
 
 
 def test_the_peak_line_names_the_probe_and_who_reached_it() -> None:

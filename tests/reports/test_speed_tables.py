@@ -24,7 +24,7 @@ COLUMNS = {
     ),
     "layer": (
         "framework tuning network device precision batch_size layer pass step_ms step_ms_low step_ms_high share gflops "
-        "mbytes tflops gb_per_s roof_tflops fraction_of_roof bound signature"
+        "mbytes tflops gb_per_s roof_tflops fraction_of_roof bound signature note"
     ),
     "peak": ("framework device precision probe size step_ms step_ms_low step_ms_high tflops gb_per_s best signature"),
     "exchange": "network split devices batch_size precision where what bytes share",

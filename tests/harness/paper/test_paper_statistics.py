@@ -151,13 +151,29 @@ def test_the_ratio_is_of_the_same_seed_and_seeds_without_one_are_counted() -> No
             *curve("relu", [0.25], seed=1), *curve("tanh", [0.9], seed=1)]  # fmt: skip
     found, missing = figure_one.ratio(rows)
     assert found is not None
-    assert (found.mean, found.pairs, missing) == (pytest.approx(3.0), 1, 1)
+    assert (found.value, found.blocks, missing) == (pytest.approx(3.0), 1, 1)
+    assert not found.known
 
 
 def test_figure_1_is_a_measured_claim_once_there_are_curves() -> None:
     rows = [*curve("relu", [0.5, 0.25]), *curve("tanh", [0.9, 0.8, 0.7, 0.25])]
     (row,) = [row for row in ledger.empirical(Evidence(training_error=tuple(rows))) if row["section"] == "3.1"]
     assert (row["verdict"], row["ours"]) == ("measured", "2.00 times, n = 1 seed")
+
+
+def test_figure_1s_ratio_over_seeds_has_an_interval_above_zero() -> None:
+    """Of ratios 1/3, 1 and 3: 15.3 times each way on the logarithms; around their mean it would cross zero."""
+    rows = [
+        one
+        for seed, (relu, tanh) in enumerate([(3, 1), (2, 2), (1, 3)])
+        for one in (
+            *curve("relu", [0.9] * (relu - 1) + [0.25], seed),
+            *curve("tanh", [0.9] * (tanh - 1) + [0.25], seed),
+        )
+    ]
+    (row,) = [row for row in ledger.empirical(Evidence(training_error=tuple(rows))) if row["section"] == "3.1"]
+    assert row["ours"] == "1.00 (0.07 to 15.32) times, n = 3 seeds"
+    assert (row["low"], row["high"]) == (pytest.approx(1 / 15.32, rel=1e-3), pytest.approx(15.32, rel=1e-3))
 
 
 def test_grey_kernels_have_no_colour_and_opponent_ones_nothing_else() -> None:
