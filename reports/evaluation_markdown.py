@@ -13,7 +13,8 @@ from reports.evaluation_summary import MOST_APART, columns
 MOST_CLASSES = 20
 METHOD = (
     "Errors in %, with their 95 % interval. Softmax outputs are averaged over the views of an image and, in an "
-    "ensemble, over its networks; where classes are equally probable, the right one has its share of the credit."
+    "ensemble, over its networks; where classes are equally probable, the right one has its share of the credit. "
+    "Images/s were timed once and have no interval: `alexbench speed` measures them."
 )
 
 

@@ -185,7 +185,7 @@ def remainder(whole: Interval, parts: Sequence[Interval]) -> Interval:
 
 def _figures(seconds: Interval, cost: costs.Cost, peak: Peak) -> dict[str, Any]:
     figures: dict[str, Any] = {**step_ms(seconds), "gflops": cost.flops / 1e9, "mbytes": cost.bytes / 1e6}
-    resolved = seconds.known or seconds.blocks == 1
+    resolved = seconds.value > 0 and (seconds.known or seconds.blocks == 1)
     if resolved:
         figures |= {"tflops": cost.flops / seconds.value / 1e12, "gb_per_s": cost.bytes / seconds.value / 1e9}
     else:
