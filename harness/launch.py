@@ -8,9 +8,12 @@ before the process exists.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -19,12 +22,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from impls import child_process
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STDERR_LINES_KEPT = 8
 ANSWERS = ("done", "failed")  # to a task
 CLOSING = ("finished", "missing", "load-failed")
+LOOK_S = 0.2  # how often a process is looked at
+LEAVING_S = 30.0  # for a worker that has said its last
+MOST_IN_PIPE = 1 << 20  # bytes; systems let a pipe hold no more
 
 Event = dict[str, Any]
 
@@ -43,20 +51,20 @@ class WorkerSpec:
     without: tuple[str, ...] = ()  # variables of ours that it does not get
 
 
-def import_path(spec: WorkerSpec, folder: Path) -> str:
-    """PYTHONPATH under which the worker's interpreter finds `harness` and `impls`, and nothing else of ours.
+def import_root(spec: WorkerSpec, folder: Path) -> Path:
+    """The folder in which the worker's interpreter finds `harness` and `impls`, and nothing else of ours.
 
     Installed, these lie in a site-packages folder whose other packages belong to this interpreter alone: another one
     gets the two by links.
     """
-    root = CHECKOUT
-    if not (CHECKOUT / "pyproject.toml").is_file() and spec.python != sys.executable:
-        root = folder / "import"
-        root.mkdir(exist_ok=True)
-        for package in ("harness", "impls"):
-            with contextlib.suppress(FileExistsError):
-                (root / package).symlink_to(CHECKOUT / package, target_is_directory=True)
-    return os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")]), str(Path.cwd())])
+    if (CHECKOUT / "pyproject.toml").is_file() or spec.python == sys.executable:
+        return CHECKOUT
+    root = folder.absolute() / "import"
+    root.mkdir(exist_ok=True)
+    for package in ("harness", "impls"):
+        with contextlib.suppress(FileExistsError):
+            (root / package).symlink_to(CHECKOUT / package, target_is_directory=True)
+    return root
 
 
 def worker_environment(spec: WorkerSpec) -> dict[str, str]:
@@ -68,7 +76,6 @@ def worker_environment(spec: WorkerSpec) -> dict[str, str]:
         XLA_PYTHON_CLIENT_PREALLOCATE="false",
         NVIDIA_TF32_OVERRIDE=environment.get("NVIDIA_TF32_OVERRIDE", ""),
         PYTHONUNBUFFERED="1",
-        PYTHONSAFEPATH="1",  # "-m" would put the working folder first: a user's own `harness` or `impls` before ours
     )
     if not environment["NVIDIA_TF32_OVERRIDE"]:
         del environment["NVIDIA_TF32_OVERRIDE"]
@@ -89,6 +96,37 @@ def _is_event(found: Any) -> bool:
     return found["event"] not in ANSWERS or isinstance(found.get("task"), str)
 
 
+class _EventPipe(io.RawIOBase):
+    """The reading end of a worker's events. It ends with the worker, though a process it left behind holds it open."""
+
+    def __init__(self, descriptor: int, process: subprocess.Popen[bytes]) -> None:
+        self._descriptor = descriptor
+        self._process = process
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._left: int | None = None  # bytes to be read yet, once the worker is gone
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while self._left is None:
+            if self._process.poll() is not None:
+                self._left = MOST_IN_PIPE  # what the worker wrote is in the pipe by now
+            elif self._poll.poll(LOOK_S * 1000):
+                return os.readv(self._descriptor, [buffer])
+        if not self._poll.poll(0):
+            return 0
+        count = os.readv(self._descriptor, [memoryview(buffer)[: self._left]])
+        self._left -= count
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
 class Worker:
     """One running worker. Its events arrive on the queue given, each with a `worker` key holding the label.
 
@@ -98,7 +136,7 @@ class Worker:
     """
 
     def __init__(self, spec: WorkerSpec, events: queue.Queue[Event], log_folder: Path) -> None:
-        """Start the process. Raises OSError where the interpreter does not exist."""
+        """Start the process. Raises OSError where there is no such interpreter, or no room for what it needs."""
         self.spec = spec
         self._events = events
         self._closing: Event | None = None
@@ -111,11 +149,11 @@ class Worker:
         try:
             with self._stderr_path.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [spec.python, "-m", "harness.worker", spec.target, str(write_end)],
+                    child_process.command("harness.worker", spec.target, str(write_end), python=spec.python),
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    env=worker_environment(spec) | {"PYTHONPATH": import_path(spec, log_folder)},
+                    env=child_process.environment(worker_environment(spec), import_root(spec, log_folder)),
                     pass_fds=(write_end,),
                     start_new_session=True,  # Ctrl-C in the terminal reaches us alone; we end the worker's whole group
                 )
@@ -124,10 +162,15 @@ class Worker:
             raise
         finally:
             os.close(write_end)
-        self._reader = threading.Thread(target=self._listen, args=(os.fdopen(read_end, "rb"),), daemon=True)
-        self._reader.start()
+        pipe = io.BufferedReader(_EventPipe(read_end, self._process), MOST_IN_PIPE)
+        self._reader = threading.Thread(target=self._listen, args=(pipe,), daemon=True)
         self._watch = threading.Thread(target=self._guard, daemon=True)
-        self._watch.start()
+        try:
+            self._watch.start()
+            self._reader.start()
+        except RuntimeError as error:  # the memory for it, or the number allowed, is used up
+            self.kill()
+            raise OSError(errno.EAGAIN, str(error)) from None
 
     def send(self, task: Mapping[str, Any]) -> None:
         """Queue a task. A worker that is gone already reports so through its last event, not here."""
@@ -154,7 +197,7 @@ class Worker:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _listen(self, pipe: IO[bytes]) -> None:
+    def _listen(self, pipe: io.BufferedReader) -> None:
         with pipe:
             for line in pipe:
                 self._last_sign = time.monotonic()
@@ -183,8 +226,11 @@ class Worker:
                 self._timed_out = True
                 self.kill()
                 return
-            time.sleep(0.2)
-        self._end_group()  # children that hold the event pipe would keep _listen from its end
+            if self._closing is not None and silent_s > LEAVING_S:
+                self.kill()
+                return
+            time.sleep(LOOK_S)
+        self._end_group()  # of what it started, only what has made itself a session of its own is left
 
     def _obituary(self, code: int) -> Event:
         if self._timed_out:

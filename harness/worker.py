@@ -81,7 +81,17 @@ def main() -> None:
     """Run tasks until told to finish."""
     target, descriptor = sys.argv[1], int(sys.argv[2])
     os.set_inheritable(descriptor, False)
-    events = Events(descriptor)
+    _work(target, Events(descriptor))
+    # Frameworks' own threads and exit handlers can stall or crash an exit; the results are out already.
+    _flush_coverage()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError, OSError, AttributeError):  # user code may have closed it
+            stream.flush()
+    os._exit(0)
+
+
+def _work(target: str, events: Events) -> None:
+    """Load the framework and run the tasks."""
     inbox: queue.Queue[Task] = queue.Queue()
     threading.Thread(target=_read_tasks, args=(_own_input(), inbox), daemon=True).start()
     try:
@@ -102,12 +112,6 @@ def main() -> None:
     while (task := inbox.get())["do"] != "finish":
         _perform(task, runner, events)
     events.send("finished", peak_memory_mb=peak_memory_mb())
-    # Frameworks' own threads and exit handlers can stall or crash an exit; the results are out already.
-    _flush_coverage()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(ValueError, OSError, AttributeError):  # user code may have closed it
-            stream.flush()
-    os._exit(0)
 
 
 def _flush_coverage() -> None:

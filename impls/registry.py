@@ -108,12 +108,23 @@ def load(target: str) -> Any:
     module_name, separator, attribute = target.rpartition(":")
     if not separator or not module_name or not attribute:
         raise NotLoadable(f"{target!r} is not of the form module:attribute or ./file.py:attribute")
-    module = _load_file(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+    module = _load_file(module_name) if module_name.endswith(".py") else _load_module(module_name)
     try:
         return getattr(module, attribute)
     except AttributeError:
         offered = ", ".join(name for name in vars(module) if not name.startswith("_")) or "nothing"
         raise NotLoadable(f"{module_name} has no attribute {attribute!r}; it has {offered}") from None
+
+
+def _load_module(name: str) -> Any:
+    """Of what is installed, and what is not installed of the working folder, which comes last: it shadows nothing."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise  # it is there, and what it imports is not
+    sys.path.append(str(Path.cwd()))
+    return importlib.import_module(name)
 
 
 def _load_file(file: str) -> Any:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +16,7 @@ from harness.data import chunk
 from harness.data.journal import ChunkDone
 from harness.data.plan import Plan
 from harness.errors import CannotMeasure, WorkerFailed
-from harness.launch import CHECKOUT
+from impls import child_process
 
 Task = tuple[str, int]  # part, chunk
 LONGEST_WAIT_S = 10.0  # for a process that was told to end
@@ -107,16 +105,15 @@ def alone(plan: Plan, tasks: Sequence[Task]) -> Iterator[ChunkDone]:
 
 
 def _start(plan: Plan, number: int, lock: int) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    settings = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    settings = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with _stderr(plan, number).open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "harness.data.chunk_worker", str(plan.folder), str(plan.root)],
+            child_process.command("harness.data.chunk_worker", str(plan.folder), str(plan.root)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, **settings, "MKL_NUM_THREADS": "1"},
+            env={**child_process.environment(), **settings},
             pass_fds=(lock,),
             start_new_session=True,  # Ctrl-C in the terminal reaches us alone
         )

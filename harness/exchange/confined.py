@@ -20,6 +20,7 @@ import math
 import os
 import queue
 import signal
+import site
 import subprocess
 import sys
 import threading
@@ -27,9 +28,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
-from harness.environment import CHECKOUT
 from harness.errors import CannotMeasure
 from harness.exchange.foreign import FormatError
+from impls import child_process
 from reports.cells import clean
 
 MIB = 1 << 20
@@ -46,7 +47,9 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "LANG", "LC_ALL")
+KEPT = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "LANG", "LC_ALL", "PYTHONNOUSERSITE"
+)  # fmt: skip
 
 
 class Limits(NamedTuple):
@@ -115,14 +118,15 @@ class _Child:
     """A process that says when it is ready, and then a line of JSON for each request."""
 
     def __init__(self, function: str, requests: Sequence[Request], limits: Limits) -> None:
-        paths = [str(CHECKOUT), *(entry for entry in sys.path if entry)]
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        if base := site.getuserbase():
+            kept["PYTHONUSERBASE"] = base
         self._process = subprocess.Popen(
-            [sys.executable, "-m", MODULE],
+            child_process.command(MODULE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**kept, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
+            env=child_process.environment({**kept, **ENVIRONMENT}),
             start_new_session=True,  # an interrupt of the command is the command's to handle
         )
         asked = {

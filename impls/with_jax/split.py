@@ -13,10 +13,10 @@ import traceback
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
+from impls import child_process
 from impls.derive import parameter_shapes, require_tensors
 from impls.protocol import Array, Arrays, Batch, Phase, Settings, Unsupported, UpdateRule
 from impls.spec import Network
@@ -165,9 +165,8 @@ def follow() -> None:
     own = processes()
     if own is None or own.index == 0:
         raise Unsupported("nobody to follow: JAX_PROCESS_ID above 0, with JAX_COORDINATOR_ADDRESS, names a follower")
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command, environment = [sys.executable, "-m", __name__], {**os.environ, "PYTHONPATH": path}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+    command = child_process.command(__name__)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=child_process.environment()) as process:
         try:
             code = process.wait()
         finally:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import atexit
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
+from impls import child_process
 from impls.protocol import Settings, Unsupported
 from impls.with_torch.engine import DeviceLost, Engine, end
 
@@ -121,14 +120,12 @@ def _check_gpus(asked: int) -> None:
 
 
 def _start_one(rank: int, devices: int, port: int, threads: int) -> subprocess.Popen:
-    root = str(Path(__file__).parents[2])
     count = str(threads)
-    environment = dict(os.environ)
+    environment = child_process.environment()
     environment.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(devices))
     environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS=count, MKL_NUM_THREADS=count)
-    environment["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment.pop("TORCHELASTIC_USE_AGENT_STORE", None)
-    return subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, env=environment)
+    return subprocess.Popen(child_process.command(__name__), stdin=subprocess.PIPE, env=environment)
 
 
 def _await_all(store: dist.Store, devices: int, started: Iterable[subprocess.Popen]) -> None:

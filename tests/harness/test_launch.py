@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from harness import launch
-from harness.launch import Event, Worker, WorkerSpec, import_path, worker_environment
+from harness.launch import Event, Worker, WorkerSpec, import_root, worker_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0  # how long a busy machine may take to start a process
@@ -380,6 +381,69 @@ def test_the_children_of_a_worker_that_finished_are_ended_and_hold_nothing_up(
     assert talk.hear_last()["event"] == "finished"
 
 
+LEAVE_A_SESSION = """
+child = os.fork()
+if child == 0:
+    os.setsid()
+    while {busy}:
+        os.write(int(sys.argv[2]), b"x" * 4096)
+    time.sleep(600)
+    os._exit(0)
+(HERE / 'child').write_text(str(child))
+"""
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["silent", "writing"])
+@pytest.mark.parametrize("ending", ["finished", "died"])
+def test_a_process_in_a_session_of_its_own_holds_nothing_up(
+    start: Start, child_of: Callable[[Conversation], int], busy: bool, ending: str
+) -> None:
+    talk = start(LEAVE_A_SESSION.format(busy=busy) + ("os._exit(9)" if ending == "died" else ""))
+    talk.worker.send(DESCRIBE)
+    talk.worker.finish()
+    pid = child_of(talk)
+    assert talk.hear_last()["event"] == ending
+    assert not is_gone(pid), "it was to outlive the worker"
+
+
+def test_what_a_worker_said_before_it_died_is_heard_though_the_pipe_stays_open(
+    start: Start, child_of: Callable[[Conversation], int]
+) -> None:
+    said = """line = '{"event": "done", "task": "' + 'x' * 1000 + '"}'"""
+    write = "os.write(int(sys.argv[2]), (50 * (line + chr(10))).encode())"
+    talk = start(f"{LEAVE_A_SESSION.format(busy=False)}\n{said}\n{write}\nos._exit(9)")
+    talk.worker.send(DESCRIBE)
+    child_of(talk)
+    heard = [talk.hear() for _ in range(52)]
+    assert [event["event"] for event in heard] == ["ready", *["done"] * 50, "died"]
+
+
+def test_a_thread_that_runs_on_after_a_failed_import_holds_nothing_up(start: Start) -> None:
+    started = time.monotonic()
+    runs_on = "import threading\nthreading.Thread(target=time.sleep, args=(600,)).start()\nraise ValueError('no')"
+    assert start(at_import=runs_on).hear_last()["reason"] == "ValueError: no"
+    assert time.monotonic() - started < launch.LEAVING_S
+
+
+def test_a_worker_that_has_said_its_last_and_stays_is_ended(start: Start, clock: SimpleNamespace) -> None:
+    talk = start(at_import="os._exit = lambda status: ((HERE / 'pid').write_text(str(os.getpid())), time.sleep(600))")
+    talk.worker.finish()
+    talk.note("pid")
+    clock.ahead += launch.LEAVING_S
+    assert talk.hear_last()["event"] == "finished"
+
+
+def test_a_worker_for_which_there_is_no_thread_is_not_started(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(launch.threading, "Thread", NoThread)
+    with pytest.raises(OSError, match="can't start new thread"):
+        start(SAY_PID_AND_HANG)
+    assert not psutil.Process().children(), "its process was left behind"
+
+
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     target = write_framework(tmp_path, SAY_PID_AND_HANG)
     parent_code = f"""
@@ -447,16 +511,9 @@ def test_the_extra_environment_has_the_last_word() -> None:
     assert worker_environment(spec)["OMP_NUM_THREADS"] == "7"
 
 
-def test_from_a_checkout_every_interpreter_gets_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTHONPATH", raising=False)
+def test_from_a_checkout_every_interpreter_gets_the_checkout(tmp_path: Path) -> None:
     for python in (sys.executable, "/another/python"):
-        assert import_path(WorkerSpec("a", "b:c", python=python), tmp_path).split(os.pathsep)[0] == str(ROOT)
-
-
-def test_the_users_own_pythonpath_comes_after_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", "/their/own")
-    parts = import_path(WorkerSpec("a", "b:c"), tmp_path).split(os.pathsep)
-    assert parts[0] == str(ROOT) and "/their/own" in parts[1:]
+        assert import_root(WorkerSpec("a", "b:c", python=python), tmp_path) == ROOT
 
 
 @pytest.fixture
@@ -473,7 +530,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_installed_the_same_interpreter_gets_its_site_packages(installed: Path, tmp_path: Path) -> None:
-    assert import_path(WorkerSpec("a", "b:c"), tmp_path).split(os.pathsep)[0] == str(installed)
+    assert import_root(WorkerSpec("a", "b:c"), tmp_path) == installed
 
 
 def test_installed_another_interpreter_gets_the_two_packages_and_no_library(
