@@ -19,6 +19,11 @@ PROBE = "hdf5_probe"
 SHORT = confined.Limits(memory=1 << 30, seconds=1.0)
 
 
+@pytest.fixture(autouse=True)
+def _the_child_finds_these_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
 def test_the_answer_and_the_arguments_cross_the_border() -> None:
     found = confined.run(f"{PROBE}:echoed", Path("a.h5"), number=3, names=["ä", "b"])
     assert found == ["a.h5", {"number": 3, "names": ["ä", "b"]}]
