@@ -207,11 +207,12 @@ def compare(run_a: Path, run_b: Path, rules: tuple[str, ...], form: str, out: Pa
     multiple=True,
     help="Look at a framework in another interpreter. Repeatable.",
 )
-def doctor(pythons: tuple[tuple[str, str], ...]) -> int:
+@cli_options.timeout(60.0)
+def doctor(pythons: tuple[tuple[str, str], ...], timeout_s: float) -> int:
     """Show frameworks, versions, devices and flags, what is missing, and the command that mends it."""
     from harness import doctor as examination
 
-    return examination.run(dict(pythons))
+    return examination.run(dict(pythons), timeout_s)
 
 
 @cli.command()

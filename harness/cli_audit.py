@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness import cli_options
-from harness.audit.options import FORMS, AuditOptions
+from harness.audit.options import DEFAULT_TIMEOUT_S, FORMS, AuditOptions
 from harness.cli_options import FILE
 from harness.cli_values import OneName, network_names
 from harness.parity import options as parity_options
@@ -51,6 +51,7 @@ OF_MEASURING = ("images", "recipe", "seed")
 )
 @cli_options.seed
 @cli_options.pythons
+@cli_options.timeout(DEFAULT_TIMEOUT_S)
 @click.option("--strict", is_flag=True, help="Exit 1 where anything departs.")
 @click.option("--format", "form", type=click.Choice(FORMS), default="table", show_default=True)
 @cli_options.out("audit")

@@ -60,9 +60,10 @@ def import_(**values: Any) -> int:
 @click.option("--to", "form", type=click.Choice(FORMS), required=True, help="Whose file to write.")
 @click.option("--out", type=cli_options.FILE, required=True, metavar="FILE", help="Its suffix is the format's.")
 @cli_options.pythons
-def export(file: Path, form: str, out: Path, pythons: tuple[tuple[str, str], ...]) -> int:
+@cli_options.timeout(600.0)
+def export(file: Path, form: str, out: Path, pythons: tuple[tuple[str, str], ...], timeout_s: float) -> int:
     """Write a canonical weights file as a framework's own, and print the lines that load it."""
     from harness.exchange import export_command
 
-    export_command.run(file, form, out, dict(pythons))
+    export_command.run(file, form, out, dict(pythons), timeout_s)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,12 @@ def out(command: str) -> Decorator:
     return click.option("--out", type=FILE, metavar="DIR", help=f"Run folder; runs/<time>-{command} if not given.")
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds")
+    return value
+
+
 def timeout(default_s: float) -> Decorator:
     """How long a worker may be silent."""
     return click.option(
@@ -69,6 +76,7 @@ def timeout(default_s: float) -> Decorator:
         type=click.FloatRange(min=0, min_open=True),
         default=default_s,
         show_default=True,
+        callback=_seconds,
         metavar="SECONDS",
         help="End a worker that says nothing for so long.",
     )

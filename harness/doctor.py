@@ -90,11 +90,11 @@ def diagnose(pythons: Mapping[str, str] | None = None, timeout_s: float = TIMEOU
     )
 
 
-def run(pythons: Mapping[str, str] | None = None) -> int:
+def run(pythons: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> int:
     """The command: look, print, and return the exit code."""
     from reports import doctor_view  # here, because rich is one of the things that may be missing
 
-    diagnosis = diagnose(pythons)
+    diagnosis = diagnose(pythons, timeout_s)
     doctor_view.show(diagnosis.as_dict())
     return diagnosis.exit_code
 

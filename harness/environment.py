@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from harness.version import VERSION
+from impls import control_groups
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -92,30 +93,27 @@ def cpu_features() -> dict[str, bool]:
 
 def usable_cores() -> int:
     """Cores this process is allowed, by affinity and by the container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
-    if quota.isdigit() and period.strip().isdigit():
-        cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
+    return control_groups.usable_cores()
 
 
 def memory_gb() -> float | None:
     """Memory in GiB that this process is allowed, by the machine and by the container's limit."""
-    sizes = []
+    physical = None
     with contextlib.suppress(ValueError, OSError, AttributeError):  # absent outside POSIX
-        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    limit = _read("/sys/fs/cgroup/memory.max").strip()
-    if limit.isdigit():
-        sizes.append(int(limit))
-    return round(min(sizes) / 2**30, 1) if sizes else None
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _smaller_gb(physical, control_groups.memory_limit())
 
 
 def available_memory_gb() -> float | None:
-    """Memory in GiB that is free or can be freed; None where the system does not say."""
-    for line in _read("/proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return round(int(line.split()[1]) / 2**20, 1)
-    return None
+    """Memory in GiB that is free or can be freed, and allowed by the container; None where the system does not say."""
+    lines = _read("/proc/meminfo").splitlines()
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return _smaller_gb(free, control_groups.memory_left())
+
+
+def _smaller_gb(*sizes: int | None) -> float | None:
+    known = [size for size in sizes if size is not None]
+    return round(min(known) / 2**30, 1) if known else None
 
 
 def peak_memory_mb() -> float:

@@ -38,7 +38,7 @@ def run(options: AuditOptions) -> int:
         )
     from harness.reading import sources
 
-    theirs = sources.read(options.source, options.side, dict(options.pythons))
+    theirs = sources.read(options.source, options.side, dict(options.pythons), options.timeout_s)
     return audit(theirs, reference, options)
 
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 Form = Literal["table", "markdown", "csv", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)
+DEFAULT_TIMEOUT_S = 300.0  # building and tracing a class takes seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class AuditOptions:
     recipe: str = "scaled"  # of the shared weights
     seed: int = 0
     pythons: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = DEFAULT_TIMEOUT_S  # a worker that says nothing for so long is ended
     strict: bool = False  # exit 1 where anything departs
     form: Form = "table"
     out: Path | None = None

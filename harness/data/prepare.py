@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import strict_json
+from harness import environment, strict_json
 from harness.data import crew, finish, inventory, mapped
 from harness.data.images import SHORTEST_SIDE, resized_side
 from harness.data.journal import ChunkDone, Journal
@@ -71,7 +71,7 @@ def prepare(
                 return _as_found(source, stamp, out, side, strict)
             plan = _plan(source, stamp, out, side, resume)
             try:
-                images = _all_chunks(plan, jobs or _cores(), lock, watch)
+                images = _all_chunks(plan, jobs or environment.usable_cores(), lock, watch)
             except (CannotMeasure, WorkerFailed) as error:
                 raise type(error)(f"{error}; {KEPT}: {go_on}") from None
             left_out = _finish(plan, strict)
@@ -251,7 +251,3 @@ def _finish(plan: Plan, strict: bool) -> int:
         _refuse_skipped(plan.folder, len(left_out))
     finish.finish(plan, journal.done, len(left_out))
     return len(left_out)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

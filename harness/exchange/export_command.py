@@ -35,6 +35,7 @@ class _Job(NamedTuple):
     out: Path
     metadata: dict[str, str]
     python: str | None
+    timeout_s: float
 
 
 class _Form(NamedTuple):
@@ -42,7 +43,7 @@ class _Form(NamedTuple):
     write: Callable[[_Job], None]
 
 
-def run(file: Path, form: str, out: Path, pythons: Mapping[str, str] | None = None) -> None:
+def run(file: Path, form: str, out: Path, pythons: Mapping[str, str] | None = None, timeout_s: float = 600.0) -> None:
     """Write the file and print the lines that load it. Raises WeightsError, UsageError, CannotMeasure, WorkerFailed."""
     found = FORMS[form]
     if out.suffix.lower() not in found.suffixes:
@@ -59,7 +60,7 @@ def run(file: Path, form: str, out: Path, pythons: Mapping[str, str] | None = No
     loaded = weights.load(file, network)
     framework = {"keras": "tensorflow"}.get(form, form)
     temporary = out.with_name(f".{os.getpid()}.partial.{out.name}")
-    job = _Job(network, loaded, file, temporary, {MARK: mark(loaded)}, (pythons or {}).get(framework))
+    job = _Job(network, loaded, file, temporary, {MARK: mark(loaded)}, (pythons or {}).get(framework), timeout_s)
     try:
         found.write(job)
         temporary.replace(out)
@@ -115,6 +116,7 @@ def _by_framework(job: _Job, writer: str, framework: str) -> None:
         label=framework,
         target=registry.WRITERS[writer],
         python=job.python or sys.executable,
+        silence_limit_s=job.timeout_s,
         extra_environment=registry.environment(framework, Settings()),
     )
     task = {

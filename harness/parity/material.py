@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness import environment
 from harness.data import images
 from harness.errors import CannotMeasure, UsageError
 from harness.launch import WorkerSpec
@@ -140,8 +141,7 @@ def at_once(options: ParityOptions, count: int) -> int:
         return options.jobs
     if options.large:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(count, cores // CORES_PER_WORKER, 4))
+    return max(1, min(count, environment.usable_cores() // CORES_PER_WORKER, 4))
 
 
 @contextlib.contextmanager

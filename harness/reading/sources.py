@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import errand
+from harness.audit.options import DEFAULT_TIMEOUT_S
 from harness.errors import UsageError
 from harness.launch import WorkerSpec
 from impls import catalog, reading, registry
@@ -41,7 +42,6 @@ FORMS = (
     "a name of the catalog, an .onnx, .prototxt, .caffemodel, .keras or .h5 file, torch:./file.py:Class,"
     " keras:./file.py:name or flax:./file.py:Class"
 )
-TIME_LIMIT_S = 300.0  # for a class: building and tracing takes seconds
 
 
 class _Target(NamedTuple):
@@ -52,17 +52,22 @@ class _Target(NamedTuple):
     attribute: str
 
 
-def read(source: str, side: int | None = None, pythons: Mapping[str, str] | None = None) -> Reading:
+def read(
+    source: str,
+    side: int | None = None,
+    pythons: Mapping[str, str] | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> Reading:
     """The network that `source` names. `side` is the side of the images for a class, which does not say it.
 
-    `pythons` names the interpreter of a framework (torch, tensorflow, jax). Raises UsageError, CannotMeasure,
-    WorkerFailed, FormatError.
+    `pythons` names the interpreter of a framework (torch, tensorflow, jax); `timeout_s` is what a class may take.
+    Raises UsageError, CannotMeasure, WorkerFailed, FormatError.
     """
     prefix, colon, rest = source.partition(":")
     if prefix == "keras" and Path(rest).suffix.lower() in (".keras", ".h5"):
         source, prefix = rest, ""  # the file says everything itself: no framework is needed
     if colon and prefix in FRAMEWORKS:
-        return _of_class(_target(prefix, rest, source), side, pythons or {})
+        return _of_class(_target(prefix, rest, source), side, pythons or {}, timeout_s)
     path = Path(source)
     suffix = path.suffix.lower()
     if suffix not in FILES and source not in catalog.NETWORKS:
@@ -104,7 +109,7 @@ def _beside(path: Path) -> list[str]:
         return []
 
 
-def _of_class(target: _Target, side: int | None, pythons: Mapping[str, str]) -> Reading:
+def _of_class(target: _Target, side: int | None, pythons: Mapping[str, str], timeout_s: float) -> Reading:
     framework = FRAMEWORKS[target.prefix]
     is_file = target.module.endswith(".py")
     # The worker may have another folder; a module by name is found as its interpreter finds it.
@@ -113,7 +118,7 @@ def _of_class(target: _Target, side: int | None, pythons: Mapping[str, str]) -> 
         label=target.prefix,
         target=registry.READERS[target.prefix],
         python=pythons.get(framework, sys.executable),
-        silence_limit_s=TIME_LIMIT_S,
+        silence_limit_s=timeout_s,
         extra_environment=registry.environment(framework, Settings()),
     )
     answer = errand.run(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.launch import Event, Worker, WorkerSpec
+from impls import control_groups
 
 # What frameworks and the C++ library say where memory runs out.
 OUT_OF_MEMORY = re.compile(
@@ -39,7 +40,7 @@ class Member:
         self.spec = spec
         self._events: queue.Queue[Event] = queue.Queue()
         self._numbers = itertools.count()
-        self._kills_before = _out_of_memory_kills()
+        self._kills_before = control_groups.out_of_memory_kills()
         try:
             self._worker = Worker(spec, self._events, log_folder)
         except OSError as error:
@@ -78,7 +79,7 @@ class Member:
         tail = str(event.get("stderr", ""))
         if "(--timeout)" in reason:
             return Fallen("timed-out", reason, gone=True)
-        if "SIGKILL" in reason and _out_of_memory_kills() > self._kills_before:
+        if "SIGKILL" in reason and control_groups.out_of_memory_kills() > self._kills_before:
             return Fallen("does-not-fit", "the kernel ended it for want of memory", gone=True)
         if OUT_OF_MEMORY.search(tail):
             return Fallen("does-not-fit", _last_line(tail, OUT_OF_MEMORY), gone=True)
@@ -93,15 +94,3 @@ def _status(event: Event) -> str:
 
 def _last_line(text: str, pattern: re.Pattern[str]) -> str:
     return next(line.strip() for line in reversed(text.splitlines()) if pattern.search(line))[:500]
-
-
-def _out_of_memory_kills() -> int:
-    """How many processes the kernel has ended for want of memory, of this container and of the machine."""
-    total = 0
-    for path, name in (("/sys/fs/cgroup/memory.events", "oom_kill"), ("/proc/vmstat", "oom_kill")):
-        try:
-            lines = Path(path).read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.split()[:1] == [name])
-    return total

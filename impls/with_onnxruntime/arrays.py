@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from impls import control_groups
 from impls.protocol import Array, Settings, Unsupported
-from impls.with_onnxruntime.tuning import Tuning, usable_cores
+from impls.with_onnxruntime.tuning import Tuning
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 QUIET = 3  # errors alone: warnings tell of initializers that the optimiser removed
@@ -51,7 +52,7 @@ def session_of(model: bytes, numerics: Numerics, tuning: Tuning) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = QUIET
     if tuning.threads == "free":
-        options.intra_op_num_threads = usable_cores()
+        options.intra_op_num_threads = control_groups.usable_cores()
     session = onnxruntime.InferenceSession(model, options, providers=[(numerics.provider, numerics.options)])
     if numerics.provider not in session.get_providers():  # it falls back to the CPU with a warning only
         raise Unsupported(f"ONNX Runtime could not start its {numerics.provider}")

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import onnxruntime
 
-from impls import registry
+from impls import control_groups, registry
 from impls.protocol import Array, Implementation, Settings, Unsupported
 from impls.spec import Network
 from impls.split import Split
 from impls.with_onnxruntime.arrays import PROVIDERS, find_device, numerics_of
 from impls.with_onnxruntime.network import OnnxImplementation
 from impls.with_onnxruntime.single import SingleLayers
-from impls.with_onnxruntime.tuning import tuning_of, usable_cores
+from impls.with_onnxruntime.tuning import tuning_of
 
 if missing := registry.missing_modules("onnxruntime"):  # `onnx`, which makes the graphs, and is imported only then
     raise ModuleNotFoundError(f"No module named {missing[0]!r}", name=missing[0])
@@ -32,7 +32,7 @@ class OnnxRuntimeFramework:
             "version": onnxruntime.__version__,
             "device": "cpu" if found.provider == PROVIDERS["cpu"] else device,
             "provider": found.provider,
-            "cores": str(usable_cores()),
+            "cores": str(control_groups.usable_cores()),
         }
 
     def operators(self, settings: Settings) -> SingleLayers:

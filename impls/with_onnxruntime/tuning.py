@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -29,11 +28,6 @@ TUNED = Tuning(threads="free")
 def tuning_of(settings: Settings) -> Tuning:
     """The choices for these settings."""
     return STOCK if settings.tuning == "stock" else TUNED
-
-
-def usable_cores() -> int:
-    """Cores this process is allowed."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import environment, errors
+from harness.parity import material
+from harness.parity.options import ParityOptions
 from harness.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,16 +60,38 @@ def test_cpu_features_are_read_from_the_first_processor(monkeypatch: pytest.Monk
 
 def test_a_system_that_says_nothing_of_itself_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_read", lambda _path: "")
+    monkeypatch.setattr(environment.control_groups, "memory_left", lambda: None)
     assert environment.cpu_features() == {}
     assert environment.cpu_model()
     assert environment.available_memory_gb() is None
 
 
-def test_a_containers_limits_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {"/sys/fs/cgroup/cpu.max": "100000 100000\n", "/sys/fs/cgroup/memory.max": f"{1 << 29}\n"}
-    monkeypatch.setattr(environment, "_read", lambda path: limits.get(path, ""))
-    assert environment.usable_cores() == 1
-    assert environment.memory_gb() == 0.5
+@pytest.mark.parametrize(("left", "available"), [(1 << 29, 0.5), (1 << 40, 3.0), (None, 3.0)])
+def test_memory_is_the_containers_where_that_is_less_than_the_machines(
+    left: int | None, available: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "_read", lambda _path: f"MemFree: 7 kB\nMemAvailable: {3 << 20} kB\n")
+    monkeypatch.setattr(environment.control_groups, "memory_left", lambda: left)
+    monkeypatch.setattr(environment.control_groups, "memory_limit", lambda: left)
+    assert environment.available_memory_gb() == available
+    assert environment.memory_gb() == (0.5 if left == 1 << 29 else physical_gb())
+
+
+def test_work_is_shared_out_by_the_quota_of_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment.control_groups, "usable_cores", lambda: 2 * material.CORES_PER_WORKER)
+    assert material.at_once(ParityOptions(), 9) == 2
+    assert environment.machine()["cores"] == 2 * material.CORES_PER_WORKER
+
+
+def test_cores_and_limits_are_asked_for_in_one_place() -> None:
+    words = ("sched_getaffinity", "cpu_count", "process_cpu_count", "/sys/fs/cgroup", "memory.max", "MemAvailable")
+    files = [path for package in ("impls", "harness", "reports") for path in (ROOT / package).rglob("*.py")]
+    found = {path.relative_to(ROOT).as_posix() for path in files if any(word in path.read_text() for word in words)}
+    assert found == {"impls/control_groups.py", "harness/environment.py"}
+
+
+def physical_gb() -> float:
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
 
 
 def test_packages_are_those_installed() -> None:

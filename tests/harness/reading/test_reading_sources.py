@@ -9,6 +9,8 @@ from textwrap import dedent
 
 import pytest
 
+from harness.audit import command
+from harness.audit.options import AuditOptions
 from harness.errors import CannotMeasure, UsageError, WorkerFailed
 from harness.exchange.foreign import FormatError
 from harness.reading import sources
@@ -152,9 +154,8 @@ def test_code_that_ends_its_process_ends_that_alone(
 def test_code_that_does_not_come_back_is_ended(write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(READER)
     monkeypatch.setitem(registry.READERS, "torch", f"{path}:waits")
-    monkeypatch.setattr(sources, "TIME_LIMIT_S", 3.0)
-    with pytest.raises(WorkerFailed, match="no sign of life for 3 s"):
-        sources.read(f"torch:{path}:Net")
+    with pytest.raises(WorkerFailed, match=r"no sign of life for 3 s and was ended \(--timeout\)"):
+        command.run(AuditOptions(source=f"torch:{path}:Net", timeout_s=3.0))
 
 
 def test_an_interpreter_that_is_not_there_is_named(write: Callable[[str], Path]) -> None:
