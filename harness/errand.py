@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CannotMeasure, UsageError, WorkerFailed
-from harness.launch import Event, Worker, WorkerSpec
+from harness.launch import OUT_OF_MEMORY, Event, Worker, WorkerSpec
 from harness.requirements import install_command
 
 
@@ -37,6 +37,10 @@ def run(spec: WorkerSpec, task: Mapping[str, Any], *, extra: str = "") -> dict[s
 
 
 def _answer(event: Event, spec: WorkerSpec, extra: str) -> dict[str, Any]:
+    if event["event"] != "done":
+        said = "\n".join(str(event.get(key, "")) for key in ("message", "reason", "stderr"))
+        if line := next(filter(OUT_OF_MEMORY.search, said.splitlines()), None):
+            raise CannotMeasure(f"{spec.label}: memory does not suffice: {line.strip()}")
     match event["event"]:
         case "done":
             return event

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import queue
+import re
 import select
 import signal
 import subprocess
@@ -30,6 +31,13 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 STDERR_LINES_KEPT = 8
 ANSWERS = ("done", "failed")  # to a task
 CLOSING = ("finished", "missing", "load-failed")
+# As libraries, the loader of shared libraries and Python itself say it.
+OUT_OF_MEMORY = re.compile(
+    r"MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OutOfMemory|out of memory|bad_alloc"
+    r"|can't allocate memory|Cannot allocate memory|Unable to allocate|failed to allocate"
+    r"|Memory allocation still failed|failed to map segment|can't start new thread",
+    re.IGNORECASE,
+)
 LOOK_S = 0.2  # how often a process is looked at
 LEAVING_S = 30.0  # for a worker that has said its last
 MOST_IN_PIPE = 1 << 20  # bytes; systems let a pipe hold no more

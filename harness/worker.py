@@ -17,6 +17,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from harness.environment import peak_memory_mb
+from harness.launch import OUT_OF_MEMORY
 from impls import registry
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ def _work(target: str, events: Events) -> None:
         events.send("load-failed", reason=str(error))
         return
     except ImportError as error:
-        events.send("missing", reason=one_line(error))
+        # What is installed and finds no memory is not missing.
+        kind = "load-failed" if OUT_OF_MEMORY.search(str(error)) else "missing"
+        events.send(kind, reason=one_line(error))
         return
     except BaseException as error:  # a broken installation or a user's file that raises on import
         events.send("load-failed", reason=one_line(error))

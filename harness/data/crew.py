@@ -16,6 +16,7 @@ from harness.data import chunk
 from harness.data.journal import ChunkDone
 from harness.data.plan import Plan
 from harness.errors import CannotMeasure, WorkerFailed
+from harness.launch import OUT_OF_MEMORY
 from impls import child_process
 
 Task = tuple[str, int]  # part, chunk
@@ -80,7 +81,7 @@ class Crew:
                 self._answers.put(self._failure(number, process, task))
                 return
 
-    def _failure(self, number: int, process: subprocess.Popen[str], task: Task) -> WorkerFailed:
+    def _failure(self, number: int, process: subprocess.Popen[str], task: Task) -> CannotMeasure | WorkerFailed:
         part, images = task[0], self._plan.span(*task)
         try:
             code = process.wait(LONGEST_WAIT_S)
@@ -89,7 +90,8 @@ class Crew:
             code = process.wait()
         said = _stderr(self._plan, number).read_text(errors="replace").split("\n")
         last = next((line for line in reversed(said) if line.strip()), "")
-        return WorkerFailed(
+        kind = CannotMeasure if OUT_OF_MEMORY.search(last) else WorkerFailed
+        return kind(
             f"a process ended ({_ending(code)}) at images {images.start} to {images.stop - 1} of {part}:"
             f" {last or 'it said nothing'}"
         )

@@ -37,6 +37,7 @@ MIB = 1 << 20
 MOST_ANSWER = 64 * MIB  # bytes of JSON for one file
 START = 60.0  # seconds that the interpreter and its libraries may take to begin, on a busy machine
 MODULE = "harness.exchange.confined"
+NO_PROCESS = "the process for it cannot be started, perhaps for want of memory"
 
 # A library may look for plug-ins and configuration where the environment says: the child's says next to nothing.
 ENVIRONMENT = {
@@ -90,11 +91,15 @@ def run(function: str, path: Path, limits: Limits = STANDARD, *, shown: Path | N
 def each(
     function: str, requests: Sequence[Request], limits: Limits = STANDARD
 ) -> Iterator[Any | FormatError | CannotMeasure]:
-    """The function's answers for many files in their order, an exception in the place of an answer."""
+    """The function's answers for many files in their order, an exception in the place of an answer.
+
+    Raises CannotMeasure where no child can be started.
+    """
     done = 0
     while done < len(requests):
         with _Child(function, requests[done:], limits) as child:
-            child.answer(START)
+            if child.answer(START) is None:
+                raise CannotMeasure(f"{requests[done].name} cannot be read: {NO_PROCESS}: it ended before it had begun")
             for request in requests[done:]:
                 line = child.answer(limits.seconds)
                 done += 1
@@ -121,14 +126,17 @@ class _Child:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         if base := site.getuserbase():
             kept["PYTHONUSERBASE"] = base
-        self._process = subprocess.Popen(
-            child_process.command(MODULE),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=child_process.environment({**kept, **ENVIRONMENT}),
-            start_new_session=True,  # an interrupt of the command is the command's to handle
-        )
+        try:
+            self._process = subprocess.Popen(
+                child_process.command(MODULE),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=child_process.environment({**kept, **ENVIRONMENT}),
+                start_new_session=True,  # an interrupt of the command is the command's to handle
+            )
+        except OSError as error:
+            raise CannotMeasure(f"{requests[0].name} cannot be read: {NO_PROCESS}: {error.strerror or error}") from None
         asked = {
             "function": function,
             "memory": limits.memory,
@@ -141,8 +149,12 @@ class _Child:
         text = json.dumps(asked).encode()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        threading.Thread(target=_send, args=(self._process.stdin, text), daemon=True).start()
-        threading.Thread(target=_receive, args=(self._process.stdout, self._lines), daemon=True).start()
+        try:
+            threading.Thread(target=_send, args=(self._process.stdin, text), daemon=True).start()
+            threading.Thread(target=_receive, args=(self._process.stdout, self._lines), daemon=True).start()
+        except RuntimeError as error:
+            self.__exit__()
+            raise CannotMeasure(f"{requests[0].name} cannot be read: {NO_PROCESS}: {error}") from None
 
     def __enter__(self) -> Self:
         return self

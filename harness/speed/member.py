@@ -9,15 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.launch import Event, Worker, WorkerSpec
+from harness.launch import OUT_OF_MEMORY, Event, Worker, WorkerSpec
 from impls import control_groups
 
 # What frameworks and the C++ library say where memory runs out.
-OUT_OF_MEMORY = re.compile(
-    r"MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OutOfMemory|out of memory|bad_alloc"
-    r"|can't allocate memory|Cannot allocate memory|Unable to allocate|failed to allocate",
-    re.IGNORECASE,
-)
 
 
 class Fallen(Exception):
@@ -81,8 +76,8 @@ class Member:
             return Fallen("timed-out", reason, gone=True)
         if "SIGKILL" in reason and control_groups.out_of_memory_kills() > self._kills_before:
             return Fallen("does-not-fit", "the kernel ended it for want of memory", gone=True)
-        if OUT_OF_MEMORY.search(tail):
-            return Fallen("does-not-fit", _last_line(tail, OUT_OF_MEMORY), gone=True)
+        if OUT_OF_MEMORY.search(said := f"{reason}\n{tail}"):
+            return Fallen("does-not-fit", _last_line(said, OUT_OF_MEMORY), gone=True)
         return Fallen("crashed", reason + (f"; the end of what it printed:\n{tail}" if tail else ""), gone=True)
 
 

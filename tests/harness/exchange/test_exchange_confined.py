@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
+import psutil
 import pytest
 
 from harness.errors import CannotMeasure
 from harness.exchange import confined
 from harness.exchange.foreign import FormatError
 from harness.exchange.shelf import Shelf
+from impls import child_process
 
 PROBE = "hdf5_probe"
 SHORT = confined.Limits(memory=1 << 30, seconds=1.0)
@@ -60,6 +65,21 @@ def test_a_message_names_the_file_as_the_user_does() -> None:
 def test_a_missing_library_arrives_as_such() -> None:
     with pytest.raises(CannotMeasure, match="install it"):
         confined.run(f"{PROBE}:ending", Path("missing"))
+
+
+@pytest.mark.parametrize("want", ["memory of the child", "memory of a process", "a thread"])
+def test_a_child_that_cannot_be_started_is_not_the_files_fault(want: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if want == "memory of the child":
+        monkeypatch.setattr(child_process, "command", lambda _module: [sys.executable, "-c", "raise MemoryError"])
+    elif want == "memory of a process":
+        lacking = OSError(errno.ENOMEM, "Cannot allocate memory")
+        monkeypatch.setattr(confined.subprocess, "Popen", Mock(side_effect=lacking))
+    else:
+        lacking = RuntimeError("can't start new thread")
+        monkeypatch.setattr(confined.threading, "Thread", Mock(return_value=Mock(start=Mock(side_effect=lacking))))
+    with pytest.raises(CannotMeasure, match=r"^'given\.h5' cannot be read: the process for it cannot be started"):
+        confined.run(f"{PROBE}:echoed", Path("x"), shown=Path("given.h5"))
+    assert not psutil.Process().children()
 
 
 def test_what_a_library_prints_is_no_answer() -> None:

@@ -39,6 +39,19 @@ READER = """
     def waits(target, side):
         time.sleep(60)
 """
+WITHOUT_MEMORY = """
+    import os
+
+    if {lacks}:
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+
+    def says(target, side):
+        os.write(2, b"OpenBLAS error: Memory allocation still failed after 10 retries, giving up.\\n")
+        os._exit(1)
+
+    def raises(target, side):
+        raise MemoryError
+"""
 FLAX = """
     from flax import linen as nn
 
@@ -156,6 +169,16 @@ def test_code_that_does_not_come_back_is_ended(write: Callable[[str], Path], mon
     monkeypatch.setitem(registry.READERS, "torch", f"{path}:waits")
     with pytest.raises(WorkerFailed, match=r"no sign of life for 3 s and was ended \(--timeout\)"):
         command.run(AuditOptions(source=f"torch:{path}:Net", timeout_s=3.0))
+
+
+@pytest.mark.parametrize("ending", ["says", "raises", "lacks"])
+def test_a_process_without_memory_ends_in_one_line(
+    ending: str, write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(WITHOUT_MEMORY.format(lacks=ending == "lacks"))
+    monkeypatch.setitem(registry.READERS, "torch", f"{path}:{ending}")
+    with pytest.raises(CannotMeasure, match=r"^torch: memory does not suffice: .*(alloc|map segment|MemoryError)"):
+        sources.read(f"torch:{path}:Net")
 
 
 def test_an_interpreter_that_is_not_there_is_named(write: Callable[[str], Path]) -> None:
