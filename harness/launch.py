@@ -238,7 +238,7 @@ class Worker:
                 self.kill()
                 return
             time.sleep(LOOK_S)
-        self._end_group()  # of what it started, only what has made itself a session of its own is left
+        self._end_group()  # what it started goes with it, but for what has made itself a session of its own
 
     def _obituary(self, code: int) -> Event:
         if self._timed_out:
