@@ -32,10 +32,12 @@ Ends = list[tuple[str, str]]  # "read", "refused" or "wrong", and what was said
 def ends_of(readers: Sequence[str], count: int, folder: Path) -> dict[str, Ends]:
     """How the originals end, and then each mutant. One child takes them all, and is started again where it dies."""
     asked = [{"name": name, "seed": SEED, "number": number} for name in readers for number in (None, *range(count))]
-    answers = confined.each("mutant_readers:tried", [confined.Request(folder, one) for one in asked], LIMITS)
     found: dict[str, Ends] = {name: [] for name in readers}
-    for one, answer in zip(asked, answers, strict=True):
-        found[one["name"]].append(end_of(READERS[one["name"]], answer))
+    with pytest.MonkeyPatch.context() as patch:  # the child finds the modules of these tests
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        answers = confined.each("mutant_readers:tried", [confined.Request(folder, one) for one in asked], LIMITS)
+        for one, answer in zip(asked, answers, strict=True):
+            found[one["name"]].append(end_of(READERS[one["name"]], answer))
     return found
 
 
