@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+_CANNOT = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # what file systems say that cannot, of folders
 
 
 def write_bytes(data: bytes, path: Path) -> None:
@@ -18,3 +21,18 @@ def write_bytes(data: bytes, path: Path) -> None:
     except BaseException:  # Ctrl-C included: the temporary file must not stay
         partial.unlink(missing_ok=True)
         raise
+
+
+def to_disk(path: Path) -> None:
+    """Return when the disk holds what was written to a file, by whichever process, or what a folder lists.
+
+    What is written first may else reach it last, and a power cut leave a name without its content. Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+    finally:
+        os.close(descriptor)

@@ -104,6 +104,7 @@ def finish(plan: Plan, done: Done, left_out: int) -> None:
         "hash": digest.hexdigest(),
     }
     atomic.write_bytes((json.dumps(facts, indent=2) + "\n").encode(), plan.folder / FACTS_FILE)
+    atomic.to_disk(plan.folder)  # before the work that it stands for goes
     shutil.rmtree(plan.work, ignore_errors=True)
 
 
@@ -125,7 +126,7 @@ def _close_up(plan: Plan, part: str, order: Order) -> None:
         if os.fstat(file.fileno()).st_size > end:  # else it was cut before, and nothing lies behind it to be moved
             for place, item in order.moved.items():
                 _copy(file, len(head) + item * plan.image_bytes, len(head) + place * plan.image_bytes, plan.image_bytes)
-            file.flush()
+            _to_disk(file)  # before the cut: what was moved is not to be lost together with where it came from
         file.seek(0)
         file.write(head)
         file.truncate(end)
@@ -153,6 +154,7 @@ def _labels_and_names(plan: Plan, part: str, order: Order) -> NDArray[np.int32]:
             item = moved.get(place, unmoved)
             labels[place] = item.label
             names.write(json.dumps(_printable(item.name), ensure_ascii=False) + "\n")
+    atomic.to_disk(plan.folder / f"{part}.names.jsonl")
     with (plan.folder / f"{part}.labels.npy").open("wb") as file:
         np.save(file, labels)
         _to_disk(file)

@@ -9,6 +9,7 @@ from harness.data.plan import Plan
 from harness.data.prepared import MOST_CLASSES, PARTS
 from harness.data.sources.source import Item, Listing, Skip, Source
 from harness.errors import UsageError
+from reports import atomic
 
 OFFSETS_AT_ONCE = 8192
 
@@ -58,6 +59,8 @@ def _list(plan: Plan, part: str, listing: Listing) -> int:
                 starts.write(_int64(offsets))
                 offsets.clear()
         starts.write(_int64(offsets))
+    for name in ("items", "offsets", "unlisted"):  # the plan that is written last makes them count
+        atomic.to_disk(plan.work / f"{part}.{name}")
     return count
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import environment, strict_json
+from harness import environment, folder_lock, strict_json
 from harness.data import crew, finish, inventory, mapped
 from harness.data.images import SHORTEST_SIDE, resized_side
 from harness.data.journal import ChunkDone, Journal
@@ -20,6 +19,7 @@ from harness.data.prepared import FACTS_FILE, Prepared, is_prepared, open_prepar
 from harness.data.sources.source import Source
 from harness.errors import CannotMeasure, UsageError, WorkerFailed
 from impls.spec import Network
+from reports import atomic
 
 LARGEST_SIDE = 4096
 KEPT = "what was prepared until then is kept"
@@ -65,11 +65,11 @@ def prepare(
         raise UsageError(f"a side of {side} pixels: expected {SHORTEST_SIDE} to {LARGEST_SIDE}")
     started = time.monotonic()
     try:
-        with _locked(out) as lock:
+        with _locked(out) as lock, contextlib.ExitStack() as stack:
             stamp = source.stamp()
             if is_prepared(out):
                 return _as_found(source, stamp, out, side, strict)
-            plan = _plan(source, stamp, out, side, resume)
+            plan = _plan(source, stamp, out, side, resume, stack)
             try:
                 images = _all_chunks(plan, jobs or environment.usable_cores(), lock, watch)
             except (CannotMeasure, WorkerFailed) as error:
@@ -105,41 +105,37 @@ def _locked(out: Path) -> Iterator[int]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make {out}: {error.strerror}; choose another folder with --out") from None
-    descriptor = os.open(out, os.O_RDONLY)
+    descriptor = _lock_of(out)
     try:
-        _wait_for(out, descriptor)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _wait_for(out: Path, descriptor: int) -> None:
+def _lock_of(out: Path) -> int:
     until = time.monotonic() + LONGEST_WAIT_S
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = _owner(out)
-            if time.monotonic() > until or owner is None or _alive(owner):
-                raise Busy(f"another run prepares {out} (process {owner or 'unknown'}): wait for its end") from None
+            return folder_lock.take(out)
+        except folder_lock.Held:
+            if time.monotonic() > until or _is_owned(out):
+                raise Busy(f"another run prepares {out} (process {_owner(out)}): wait for its end") from None
             time.sleep(0.05)
-        else:
-            return
 
 
-def _owner(out: Path) -> int | None:
+def _is_owned(out: Path) -> bool:
+    """Whether the run that works on the folder is alive itself, and not only processes that it started."""
     try:
-        return int((out / WORK / "owner").read_text())
+        return folder_lock.is_held(out / WORK / "owner")
+    except OSError:
+        return False  # it has not come so far
+
+
+def _owner(out: Path) -> str:
+    try:
+        return (out / WORK / "owner").read_text()[:20] or "unknown"
     except (OSError, ValueError):
-        return None
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
+        return "unknown"
 
 
 def _as_found(source: Source, stamp: str, out: Path, side: int, strict: bool) -> Outcome:
@@ -167,11 +163,11 @@ def _refuse_skipped(out: Path, skipped: int) -> None:
         )
 
 
-def _plan(source: Source, stamp: str, out: Path, side: int, resume: bool) -> Plan:
+def _plan(source: Source, stamp: str, out: Path, side: int, resume: bool, stack: contextlib.ExitStack) -> Plan:
     """What is to be done: the plan that was begun, or a new one. Raises UsageError, OSError."""
     begun = read_plan(out, source.root.resolve())
     if begun is None:
-        return _new_plan(source, stamp, out, side)
+        return _new_plan(source, stamp, out, side, stack)
     if not resume:
         raise UsageError(f"{out} is not finished: go on with --resume, or choose another folder with --out")
     if (begun.title, begun.side, begun.stamp) != (source.title, side, stamp):
@@ -180,16 +176,16 @@ def _plan(source: Source, stamp: str, out: Path, side: int, resume: bool) -> Pla
             f"{out} was begun with {begun.title} and a side of {begun.side}{changed}, not with {source.title} and"
             f" {side}: choose another folder with --out"
         )
-    _own(out)
+    _own(out, stack)
     return begun
 
 
-def _new_plan(source: Source, stamp: str, out: Path, side: int) -> Plan:
+def _new_plan(source: Source, stamp: str, out: Path, side: int, stack: contextlib.ExitStack) -> Plan:
     if strange := sorted(entry.name for entry in out.iterdir() if entry.name != WORK):
         raise UsageError(f"{out} is not empty, it holds {strange[0]!r}: choose another folder with --out")
     shutil.rmtree(out / WORK, ignore_errors=True)  # a list that was not finished
     (out / WORK).mkdir()
-    _own(out)
+    _own(out, stack)
     try:
         return inventory.take(source, stamp, out, side)
     except BaseException:  # nothing was prepared, so nothing is to be gone on with
@@ -197,13 +193,16 @@ def _new_plan(source: Source, stamp: str, out: Path, side: int) -> Plan:
         raise
 
 
-def _own(out: Path) -> None:
-    (out / WORK / "owner").write_text(str(os.getpid()))
+def _own(out: Path, stack: contextlib.ExitStack) -> None:
+    """Say who works on the folder, and hold that file alone until `stack` ends: the processes it starts do not."""
+    owner = out / WORK / "owner"
+    owner.write_text(str(os.getpid()))
+    stack.callback(os.close, folder_lock.take(owner, wait=True))
 
 
 def _all_chunks(plan: Plan, jobs: int, lock: int, watch: Watch) -> int:
     """Do what is not done yet; returns how many images that were. Raises AlexbenchError, OSError."""
-    journal = Journal.open(plan.work / "journal.jsonl")
+    journal = Journal.open(plan.work / "journal.jsonl", lambda: _to_disk(plan))
     try:
         if not journal.done:
             _reserve(plan)
@@ -220,6 +219,14 @@ def _all_chunks(plan: Plan, jobs: int, lock: int, watch: Watch) -> int:
         return done - before
     finally:
         journal.close()
+
+
+def _to_disk(plan: Plan) -> None:
+    """What chunks write. Raises OSError."""
+    for part in plan.counts:
+        atomic.to_disk(plan.images_file(part))
+        atomic.to_disk(plan.work / f"{part}.digests")
+    atomic.to_disk(plan.work / "sums")
 
 
 def _done(

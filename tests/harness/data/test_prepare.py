@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
+from harness import folder_lock
 from harness.data import finish, images
 from harness.data.chunk import colour_products
 from harness.data.journal import ChunkDone, Journal
@@ -172,6 +176,65 @@ def test_a_damaged_journal_costs_what_follows_the_damage(folder, whole, tmp_path
     assert contents(out) == contents(whole)
 
 
+class Disk:
+    """What a disk holds of the files that were flushed to it. The rest is lost in a power cut, but for their room."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._held: dict[Path, bytes] = {}
+        monkeypatch.setattr(os, "fsync", self._flush)
+
+    def _flush(self, descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.is_file():
+            # Under the name that an atomic write gives it.
+            self._held[path.with_name(re.sub(r"^\.(.*)\.\d+\.partial$", r"\1", path.name))] = path.read_bytes()
+
+    def lose_power(self, out: Path, survives: str) -> None:
+        for path in (path for path in out.rglob("*") if path.is_file() and path.name != survives):
+            size = path.stat().st_size
+            path.write_bytes(self._held.get(path, b"").ljust(size, b"\0")[:size])
+
+
+@pytest.mark.parametrize("after", [1, 3, 9])
+def test_a_power_cut_costs_what_the_disk_did_not_hold(folder, whole, tmp_path, monkeypatch, after):
+    """The worst of it: every line of the journal has reached the disk, and no pixel that was not waited for."""
+    out, source, chunks = tmp_path / "out", open_source(f"imagefolder:{folder}"), []
+
+    def watch(done: int, total: int) -> None:
+        if done:
+            chunks.append(done)
+        if len(chunks) == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        disk = Disk(patch)
+        patch.setattr(Journal, "close", lambda journal: journal._file.close())  # what waits is lost with the power
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, out, SIDE, jobs=1, watch=watch)
+        disk.lose_power(out.resolve(), "journal.jsonl")
+    assert prepare(source, out, SIDE, resume=True, jobs=1).images < 160
+    assert contents(out) == contents(whole)
+
+
+def test_the_disk_is_waited_for_in_a_tenth_of_the_time(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("harness.data.journal.time.monotonic", lambda: now[0])
+    waits = []
+
+    def to_disk() -> None:
+        waits.append(now[0])
+        now[0] += 2.0
+
+    journal = Journal.open(tmp_path / "journal.jsonl", to_disk)
+    for chunk in range(100):
+        journal.add(ChunkDone("train", chunk, (), 0, (), ()))
+        now[0] += 1.0
+    assert waits == [100.0, 120.0, 140.0, 160.0, 180.0, 200.0]
+    assert len((tmp_path / "journal.jsonl").read_text().splitlines()) < 100
+    journal.close()
+    assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 100
+
+
 @pytest.mark.parametrize("step", ["_close_up", "_labels_and_names", "_mean", "colour_axes"])
 def test_finishing_may_break_off_at_every_step(folder, whole, tmp_path, monkeypatch, step):
     out, source = tmp_path / "out", open_source(f"imagefolder:{folder}")
@@ -276,6 +339,19 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
         process.kill()
         process.communicate()
     assert len(open_prepared(out).part("train")) == 240
+
+
+def test_processes_of_a_run_that_was_killed_are_waited_for(folder, whole, tmp_path):
+    """They end with their chunk. The number of the run itself may by then be that of another process."""
+    out, source = tmp_path / "out", open_source(f"imagefolder:{folder}")
+    broken_off(source, out)
+    (out / ".prepare" / "owner").write_text(str(os.getppid()))
+    theirs = folder_lock.take(out)
+    end = threading.Timer(0.5, os.close, [theirs])
+    end.start()
+    prepare(source, out, SIDE, resume=True, jobs=1)
+    end.join()
+    assert contents(out) == contents(whole)
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(folder, tmp_path):
