@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import json
 import os
 import queue
@@ -97,6 +98,15 @@ def worker_environment(spec: WorkerSpec) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in spec.without}
 
 
+def _new_log(folder: Path, label: str) -> IO[bytes]:
+    """A file of its own: the one before it of the same label may still be writing, or be read for its last words."""
+    name = label.replace("/", "_")
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):
+            return (folder / (f"{name}.stderr" if number == 1 else f"{name}-{number}.stderr")).open("xb")
+    raise AssertionError  # numbers do not end
+
+
 def _is_event(found: Any) -> bool:
     """Whether a line of the pipe is one of the worker's own, and not what user code wrote there."""
     if not isinstance(found, dict) or str(found.get("event")) not in ("ready", *ANSWERS, *CLOSING):
@@ -152,10 +162,11 @@ class Worker:
         self._last_sign = time.monotonic()
         self._asked, self._answered = 1, 0  # each written by one thread; the first answer is that it is ready
         log_folder.mkdir(parents=True, exist_ok=True)
-        self._stderr_path = log_folder / f"{spec.label.replace('/', '_')}.stderr"
+        log = _new_log(log_folder, spec.label)
+        self._stderr_path = Path(log.name)
         read_end, write_end = os.pipe()
         try:
-            with self._stderr_path.open("wb") as log:
+            with log:
                 self._process = subprocess.Popen(
                     child_process.command("harness.worker", spec.target, str(write_end), python=spec.python),
                     stdin=subprocess.PIPE,

@@ -586,3 +586,14 @@ def test_variables_of_ours_that_a_worker_is_not_to_have_are_left_out(monkeypatch
     spec = WorkerSpec(label="torch", target="a:b", extra_environment={"MASTER_ADDR": "a"}, without=gone)
     assert not {"RANK", "MASTER_ADDR"} & worker_environment(spec).keys()
     assert worker_environment(WorkerSpec(label="torch", target="a:b"))["RANK"] == "1"
+
+
+def test_the_next_worker_of_a_name_does_not_cut_the_log_of_the_one_before(start: Start) -> None:
+    """Which may still be writing, or dead with its last words not read yet."""
+    first = start("print('words of the first', flush=True); os.kill(os.getpid(), signal.SIGKILL)")
+    first.worker.send(DESCRIBE)
+    assert "words of the first" in first.hear_last()["stderr"]
+    second = start()
+    assert second.hear()["event"] == "ready"
+    assert second.worker.stderr_tail() == ""
+    assert "words of the first" in first.worker.stderr_tail()
