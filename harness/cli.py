@@ -20,6 +20,7 @@ from harness.cli_paper import paper
 from harness.cli_speed import speed
 from harness.cli_train import train
 from harness.cli_values import FrameworkPython, NameList, OneName, network_names
+from harness.endings import Endings
 from harness.parity import options as parity_options
 from harness.version import VERSION
 
@@ -31,7 +32,8 @@ FILE = cli_options.FILE
 
 def main() -> None:
     """The entry point `alexbench`."""
-    raise SystemExit(run(cli))
+    with Endings():
+        raise SystemExit(run(cli))
 
 
 @click.group(cls=QuietGroup, context_settings=CONTEXT)

@@ -58,8 +58,10 @@ def precision(names: tuple[str, ...]) -> Decorator:
 
 
 def out(command: str) -> Decorator:
-    """The run folder."""
-    return click.option("--out", type=FILE, metavar="DIR", help=f"Run folder; runs/<time>-{command} if not given.")
+    """The run folder, and what becomes of an earlier run in it."""
+    folder = click.option("--out", type=FILE, metavar="DIR", help=f"Run folder; runs/<time>-{command} if not given.")
+    overwrite = click.option("--overwrite", is_flag=True, help="Remove the run that the folder of --out holds.")
+    return lambda function: folder(overwrite(function))
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import run_reading
+from harness import run_claim, run_reading
 from harness.errors import CannotMeasure, UsageError
 from reports import atomic, compare_view
 from reports.compare import Comparison, Rule, Run, broken, compare, judged, parse_rule
@@ -22,6 +22,8 @@ def run(a: Path, b: Path, rules: Sequence[str] = (), form: str = "table", out: P
     parsed = [_rule(given) for given in rules]
     if _same(a, b):
         raise UsageError(f"{a} and {b} are the same folder: give two runs")
+    if out is not None:
+        run_claim.check_file(out)
     found = compare(read(a), read(b))
     met = {str(rule): pairs for rule in parsed if (pairs := broken(rule, found))}
     _tell(found, met, form, out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import resource
 import subprocess
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DISTRIBUTIONS = (
     "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "jaxlib", "flax", "optax", "onnx", "onnxruntime",
     "numpy", "safetensors", "pandas", "pyarrow", "matplotlib", "rich", "pillow", "scikit-learn",
+    "mkl", "nvidia-cublas", "nvidia-cublas-cu12", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13",
 )  # fmt: skip
 
 # Environment variables that change results or speed. Named one by one: the rest of an environment is nobody's business.
@@ -47,8 +49,9 @@ Facts = dict[str, object]
 
 def describe() -> Facts:
     """Machine, Python, packages, flags and commit, as `run.json` keeps them."""
+    driver = nvidia_driver()
     return {
-        "machine": machine(),
+        "machine": machine() | ({} if driver is None else {"nvidia_driver": driver}),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": packages(),
         "flags": flags(),
@@ -114,6 +117,12 @@ def available_memory_gb() -> float | None:
 def _smaller_gb(*sizes: int | None) -> float | None:
     known = [size for size in sizes if size is not None]
     return round(min(known) / 2**30, 1) if known else None
+
+
+def nvidia_driver() -> str | None:
+    """The version of NVIDIA's kernel driver; None where there is none."""
+    found = re.search(r"\b\d+\.\d+(\.\d+)?\b", _read("/proc/driver/nvidia/version").partition("\n")[0])
+    return found[0] if found else None
 
 
 def peak_memory_mb() -> float:

@@ -5,37 +5,39 @@
     KIND.parquet, KIND.csv, report.md
 
 Every file but the growing `.jsonl` is replaced whole, `run.json` last: a folder is finished or says that it is not.
+A folder that holds a run is written over only where the user says so (see `harness.run_claim`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import socket
 import threading
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import environment, strict_json
+from harness import environment, folder_lock, run_claim, strict_json
 from harness.errors import CannotMeasure, UsageError
+from harness.run_files import RUN_FILE, kind_of, read_run
 from harness.version import VERSION
 from reports import atomic
 
 Status = Literal["running", "complete", "interrupted", "failed"]
 Row = dict[str, Any]
 
-RUN_FILE = "run.json"
-
 
 class RunFolder:
     """One run's folder. `append` may be called from several threads."""
 
-    def __init__(self, path: Path, run: dict[str, Any]) -> None:
-        """For `create` and `recover`."""
+    def __init__(self, path: Path, run: dict[str, Any], lock: int) -> None:
+        """For `create`, `recover` and `reopen`."""
         self.path = path
         self._run = run
+        self.let_go = weakref.finalize(self, os.close, lock)  # for others, as the end of the process does
         self._lock = threading.Lock()
         self._final: dict[str, list[Row]] | None = None  # the rows of a folder that was closed here
 
@@ -46,13 +48,17 @@ class RunFolder:
         arguments: Mapping[str, Any],
         out: Path | None = None,
         *,
+        overwrite: bool = False,
+        reads: Iterable[Path] = (),
         signature: str = "",
         facts: Mapping[str, Any] | None = None,
     ) -> RunFolder:
-        """Start a run in `out`, by default in runs/<UTC time>-<command>; an earlier run there is replaced.
+        """Start a run in `out`, by default in runs/<UTC time>-<command>. With `overwrite` an earlier run there goes.
 
-        `facts` go into run.json as they are: `layers`, the network's layer names in order, gives the picture its axis.
-        Raises UsageError where the folder cannot be written, holds something else, or belongs to a run under way.
+        `facts` go into run.json as they are: `layers`, the network's layer names in order, gives the picture its axis;
+        `files` are those that the command will write itself. `reads` are files and folders that the run reads.
+        Raises UsageError where the folder cannot be written, holds a run or something else, or belongs to a run under
+        way.
         """
         run = {
             "alexbench": VERSION,
@@ -62,12 +68,13 @@ class RunFolder:
             "started": _now(),
             "signature": signature,
             **(facts or {}),
-            "process": {"host": socket.gethostname(), "pid": os.getpid()},
+            "process": run_claim.this_process(),
             "environment": environment.describe(),
         }
         try:
-            path = _fresh_default(command) if out is None else _claimed(out)
-            folder = cls(path, run)
+            path = _fresh_default(command) if out is None else out
+            leaves = run.get("files") or ()
+            folder = cls(path, run, run_claim.claim(path, overwrite=overwrite, reads=reads, leaves=leaves))
             folder._write_run(run)
         except OSError as error:
             raise UsageError(
@@ -82,32 +89,32 @@ class RunFolder:
         A folder that is finished already is left as it is. Raises UsageError where `path` holds no run, or one that is
         still under way.
         """
-        run = _read_run(path)
-        if run is None:
-            raise UsageError(f"{path} is not a run folder: it has no readable {RUN_FILE}")
-        folder = cls(path, run)
-        _refuse_alive(path, run)
-        if run.get("status") == "running":
+        folder = cls(path, *_taken(path))
+        if folder.status == "running":
             folder.close("interrupted", failures=("the run broke off; its tables were written afterwards",))
         return folder
 
     @classmethod
-    def reopen(cls, path: Path) -> RunFolder:
+    def reopen(cls, path: Path, changed: Sequence[Mapping[str, Any]] = ()) -> RunFolder:
         """Go on with a run that ended or broke off: its rows are as `append` left them, its status `running` again.
 
-        Raises UsageError where `path` holds no run, one that is still under way, or tables that cannot be read.
+        `changed` is what is not as it was and changes no figure (see `harness.same_ground`). Raises UsageError where
+        `path` holds no run, one that is still under way, or tables that cannot be read.
         """
-        run = facts_of(path)
-        folder = cls(path, run)
+        run, lock = _taken(path)
+        folder = cls(path, run, lock)
         try:
             closed = run.get("status") != "running"  # then the rows are in its tables
-            kinds = list(run.get("rows") or {}) if closed else [_kind(file.name) for file in folder._kept()]
+            kinds = list(run.get("rows") or {}) if closed else [kind_of(file.name) for file in folder._kept()]
             for kind in kinds:  # a line that broke off is cut away, or the next would be written behind it
                 folder.replace(kind, _read_table(path, kind) if closed else folder.rows(kind))
             for left in path.glob(".work-*"):  # arrays of a run that was killed
                 shutil.rmtree(left, ignore_errors=True)
-            again = {"status": "running", "process": {"host": socket.gethostname(), "pid": os.getpid()}}
-            folder._run = {**run, **again, "resumed": [*(run.get("resumed") or ()), _now()]}
+            now = _now()
+            again = {"status": "running", "process": run_claim.this_process()}
+            folder._run = {**run, **again, "resumed": [*(run.get("resumed") or ()), now]}
+            if changed:
+                folder._run["changed"] = [*(run.get("changed") or ()), *({"resumed": now, **one} for one in changed)]
             folder._write_run(folder._run)
         except OSError as error:
             raise UsageError(f"cannot go on with {path}: {_why(error)}") from None
@@ -177,20 +184,22 @@ class RunFolder:
             return
         from reports import run_report  # here, because pandas takes half a second that a row need not wait for
 
-        rows = {kind: self.rows(kind) for kind in (_kind(path.name) for path in self._kept())}
+        rows = {kind: self.rows(kind) for kind in (kind_of(path.name) for path in self._kept())}
         ended = {"status": status, "finished": _now(), "failures": list(failures), "timings": dict(timings or {})}
         counts = {kind: len(found) for kind, found in rows.items()}
         run = {**self._run, **ended, "rows": counts}
         run.pop("process", None)
         try:
             written = run_report.write(self.path, run, rows)
-            run["files"] = list(dict.fromkeys([*(run.get("files") or ()), *written]))  # the command may have named some
+            named = [name for name in run.get("files") or () if (self.path / name).exists()]  # by the command
+            run["files"] = list(dict.fromkeys([*named, *written]))
             self._write_run(run)
         except OSError as error:
             raise self._cannot_write(error, "tables and report") from None
         self._run, self._final = run, rows
         for path in self._kept():
             path.unlink(missing_ok=True)
+        self.let_go()
 
     def _kept(self) -> list[Path]:
         return sorted(self.path.glob(".rows-*.jsonl"))
@@ -207,11 +216,25 @@ class RunFolder:
 
 def facts_of(path: Path) -> dict[str, Any]:
     """What the run.json of a run that is over holds. Raises UsageError where there is none, or it is under way."""
-    run = _read_run(path)
+    run = read_run(path)
     if run is None:
         raise UsageError(f"{path} is not a run folder: it has no readable {RUN_FILE}")
-    _refuse_alive(path, run)
+    try:
+        if folder_lock.is_held(path):
+            raise UsageError(run_claim.busy(path, run))
+    except OSError as error:
+        raise UsageError(f"cannot go on with {path}: {_why(error)}") from None
     return run
+
+
+def _taken(path: Path) -> tuple[dict[str, Any], int]:
+    """The same, and the folder's lock. Raises UsageError."""
+    facts = facts_of(path)
+    try:
+        lock = run_claim.lock_of(path)
+    except OSError as error:
+        raise UsageError(f"cannot go on with {path}: {_why(error)}") from None
+    return read_run(path) or facts, lock
 
 
 def _now() -> str:
@@ -236,65 +259,6 @@ def _fresh_default(command: str) -> Path:
             number += 1
         else:
             return path
-
-
-def _claimed(path: Path) -> Path:
-    """The folder the user named, emptied of an earlier run's files."""
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path} is a file; --out needs a folder")
-    path.mkdir(parents=True, exist_ok=True)
-    run = _read_run(path)
-    if run is None:
-        if any(path.iterdir()):
-            raise UsageError(f"{path} is not empty and not a run folder; choose another folder with --out")
-        return path
-    _refuse_alive(path, run)
-    for left in path.glob(".work-*"):  # arrays of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    for name in _left_by(path, run):
-        (path / name).unlink(missing_ok=True)
-    return path
-
-
-def _left_by(path: Path, run: Mapping[str, Any]) -> list[str]:
-    """What an earlier run wrote, and nothing else: a note somebody laid beside it stays."""
-    rows = [file.name for file in path.glob(".rows-*.jsonl")]
-    tables = [f"{_kind(name)}.{ending}" for name in rows for ending in ("parquet", "csv")]
-    partial = [file.name for file in path.glob(".*.partial")]
-    listed = [str(name) for name in run.get("files", ()) if Path(str(name)).name == name]
-    return [*rows, *tables, *partial, *listed]
-
-
-def _kind(name: str) -> str:
-    return name.removeprefix(".rows-").removesuffix(".jsonl")
-
-
-def _refuse_alive(path: Path, run: Mapping[str, Any]) -> None:
-    if run.get("status") == "running" and _alive(run.get("process")):
-        raise UsageError(f"{path} belongs to a run under way (process {run['process']['pid']})")
-
-
-def _alive(process: Any) -> bool:
-    if not isinstance(process, dict) or process.get("host") != socket.gethostname():
-        return False
-    pid = process.get("pid")
-    if not isinstance(pid, int) or pid in (0, os.getpid()):
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # it exists and is somebody else's
-    return True
-
-
-def _read_run(path: Path) -> dict[str, Any] | None:
-    try:
-        found = strict_json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "alexbench" in found else None
 
 
 def _read_table(path: Path, kind: str) -> list[Row]:
@@ -329,4 +293,8 @@ def _read_rows(path: Path) -> list[Row]:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return []
-    return [strict_json.loads(line) for line in lines[:-1]]  # what follows the last line break broke off in writing
+    rows = []
+    for line in lines[:-1]:  # what follows the last line break broke off in writing
+        with contextlib.suppress(ValueError):  # zeros, where a power cut came before the disk had the line
+            rows.append(strict_json.loads(line))
+    return rows

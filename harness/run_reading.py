@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from harness import strict_json
 from harness.errors import UsageError
-from harness.run_folder import RUN_FILE
+from harness.run_files import RUN_FILE
 from reports import tables
 
 MOST_RUN_BYTES = 16 << 20

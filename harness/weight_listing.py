@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import run_claim
 from harness.data.preprocessing import METADATA_KEY, Preprocessing
 from harness.listing import Row
 from harness.listing import show as show_rows
@@ -16,7 +17,8 @@ MOST_TOLD = 200  # characters of a metadata value
 
 
 def init(network_name: str, recipe: str, seed: int, out: Path, *, large: bool) -> None:
-    """Write a weights file and print its hash. Raises WeightsError."""
+    """Write a weights file and print its hash. Raises WeightsError, UsageError."""
+    run_claim.check_file(out)
     network = catalog.get(network_name)
     if network.large and not large:
         size_gb = 4 * derive.parameter_count(network) / 1e9

@@ -19,10 +19,17 @@ def markdown(run: Mapping[str, Any]) -> str:
     """Signature, arguments, environment and failures."""
     shown = ("status", "started", "finished", "arguments", "timings", "environment")
     cells = [pair for name in shown if name in run for pair in _flat(name, run[name])]
+    cells += [(f"resumed {one['resumed']}", _changed(one)) for one in run.get("changed") or ()]
     cells += [("failure", str(failure)) for failure in run.get("failures") or ()]
     parts = [f"Signature: `{run['signature']}`" if run.get("signature") else ""]
     parts.append(export_markdown.table(("fact", "value"), cells) if cells else "")
     return "\n\n".join(filter(None, parts))
+
+
+def _changed(one: Mapping[str, Any]) -> str:
+    """What was not as it was when the run went on, and changes no figure."""
+    was, now = ("not there" if value is None else str(value) for value in (one["was"], one["now"]))
+    return f"{one['what']} was {was}, then {now}"
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:

@@ -57,6 +57,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def _signals_stay_as_they_were() -> Iterator[None]:
     """What a test ignores, the processes of later tests would ignore too."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     assert {number: signal.getsignal(number) for number in before} == before

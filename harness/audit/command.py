@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from harness import environment, option_record
+from harness import environment, option_record, run_claim
 from harness.audit import costs, departures, measure, photographs, rows
 from harness.audit.consequence import NOT_ASKED_FOR, Judged, in_order
 from harness.audit.departure import Departure, together
@@ -31,6 +31,7 @@ def run(options: AuditOptions) -> int:
 
     Raises AlexbenchError, what the reader of the source raises, and KeyboardInterrupt.
     """
+    run_claim.check(options.out, overwrite=options.overwrite, reads=options.images)
     reference = catalog.get(options.against)
     if options.measure and reference.large and not options.large:
         raise UsageError(
@@ -49,7 +50,13 @@ def audit(theirs: Reading, reference: Network, options: AuditOptions) -> int:
     pixels = _pixels(options, reference, measurable) if measurable else None  # bad photographs cost no earlier run
     signature = environment.signature(network=reference.name, audited=theirs.name)
     folder = RunFolder.create(
-        "audit", option_record.recorded(options), options.out, signature=signature, facts=_facts(theirs, reference)
+        "audit",
+        option_record.recorded(options),
+        options.out,
+        overwrite=options.overwrite,
+        reads=options.images,
+        signature=signature,
+        facts=_facts(theirs, reference),
     )
 
     def work() -> Outcome:

@@ -27,4 +27,5 @@ class AuditOptions:
     strict: bool = False  # exit 1 where anything departs
     form: Form = "table"
     out: Path | None = None
+    overwrite: bool = False  # an earlier run that lies there
     large: bool = False

@@ -30,21 +30,11 @@ def obtain(
     `data` is a folder's path, `digits`, `photos`, or imagenet:, imagefolder:, cifar10: or mnist: with a path. What was
     prepared from a source stays in the cache, under a name that changes with the source and the side.
     """
-    if not names_source(data) and is_prepared(Path(data)):
-        prepared = open_prepared(Path(data))
-        if side not in (None, prepared.side):
-            raise UsageError(f"{data} was prepared with a side of {prepared.side} pixels, and {side} are asked for")
-        return prepared
-    if not names_source(data) and Path(data).is_dir():
-        raise UsageError(
-            f"{data} is no finished folder of `alexbench prepare`: for a folder of images say imagefolder:{data}"
-        )
-    try:
-        source = open_source(data)
-    except UsageError as error:
-        if names_source(data):
-            raise
-        raise UsageError(f"{error}; a folder of `alexbench prepare` is given by its path, and none is there") from None
+    source = named(data)
+    if isinstance(source, Prepared):
+        if side not in (None, source.side):
+            raise UsageError(f"{data} was prepared with a side of {source.side} pixels, and {side} are asked for")
+        return source
     side = side or side_for(source, network)
     place = cache() / _name(source, side)
     if is_prepared(place):
@@ -53,6 +43,22 @@ def obtain(
     outcome = _prepared(source, place, side, say)
     say(f"prepared {outcome.images:,} images in {outcome.seconds:.1f} s, {outcome.skipped:,} left out")
     return outcome.prepared
+
+
+def named(data: str) -> Prepared | Source:
+    """What `data` names, prepared or to be prepared. Raises AlexbenchError where it names nothing that is there."""
+    if not names_source(data) and is_prepared(Path(data)):
+        return open_prepared(Path(data))
+    if not names_source(data) and Path(data).is_dir():
+        raise UsageError(
+            f"{data} is no finished folder of `alexbench prepare`: for a folder of images say imagefolder:{data}"
+        )
+    try:
+        return open_source(data)
+    except UsageError as error:
+        if names_source(data):
+            raise
+        raise UsageError(f"{error}; a folder of `alexbench prepare` is given by its path, and none is there") from None
 
 
 def cache() -> Path:

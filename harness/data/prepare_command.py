@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +13,7 @@ from harness.data.preprocessing import too_small
 from harness.data.sources.opening import open_source
 from harness.data.sources.source import Source
 from harness.data.watching import watched
+from harness.endings import say
 from harness.errors import UsageError
 from impls import catalog
 from impls.spec import Network
@@ -24,7 +23,6 @@ def run(
     data: str, out: Path, side: int | None, network: str | None, *, strict: bool, resume: bool, jobs: int | None
 ) -> int:
     """Prepare and return the exit code. Raises AlexbenchError, KeyboardInterrupt."""
-    previous = signal.signal(signal.SIGTERM, _terminated)
     try:
         source = open_source(data)
         chosen = _side(source, side, catalog.get(network) if network else None)
@@ -32,10 +30,8 @@ def run(
             outcome = prepare(source, out, chosen, resume=resume, strict=strict, jobs=jobs, watch=watch)
     except KeyboardInterrupt:
         if (out / WORK).is_dir():
-            Console(stderr=True).print(f"what was prepared is kept: go on with --resume --out {out}", markup=False)
+            say(f"what was prepared is kept: go on with --resume --out {out}")
         raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)
     show(outcome)
     return 0
 
@@ -47,10 +43,6 @@ def _side(source: Source, side: int | None, network: Network | None) -> int:
     if network is not None and side < max(network.height, network.width):
         raise UsageError(too_small(network, side))
     return side
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def show(outcome: Outcome) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import environment
+from harness import environment, run_claim
 from harness.data.prepared import Prepared
 from harness.errors import CannotMeasure, UsageError
 from harness.evaluation.bench import Bench
-from harness.evaluation.ground import ground_of
+from harness.evaluation.ground import Ground, ground_of
 from harness.evaluation.job import Job
 from harness.evaluation.options import EvaluateOptions
 from harness.evaluation.predictions import FILE, PredictionsFile
@@ -40,10 +40,10 @@ def run(options: EvaluateOptions) -> int:
         raise UsageError(f"--timeout {options.timeout_s} is no number of seconds")
     if options.precision == "tf32" and options.device == "cpu":
         raise CannotMeasure("precision tf32 needs an NVIDIA GPU of compute capability 8 or later: pass --device cuda")
+    run_claim.check(options.out, overwrite=options.overwrite, reads=options.weights)
     console = Console(stderr=True)
     names = frameworks(options)
     found = subjects(options, lambda text: _say(console, text))
-    _check_out(options)
     prepared = images_for(options, found, lambda text: _say(console, text))
     for subject in found:
         if subject.metadata.get("data_hash", prepared.content_hash) != prepared.content_hash:
@@ -52,18 +52,14 @@ def run(options: EvaluateOptions) -> int:
     facts = {
         "data": {"path": str(prepared.path), "source": prepared.source, "hash": prepared.content_hash},
         "weights": {subject.label: str(subject.file) for subject in found},
+        "files": [FILE],
     }
-    folder = RunFolder.create("evaluate", options.arguments(), options.out, facts=facts)
-    return in_folder(folder, lambda: _measured(options, folder, names, found, prepared))
-
-
-def _check_out(options: EvaluateOptions) -> None:
-    """A run's folder is emptied of an earlier run's files. Raises UsageError where the weights are among them."""
-    if options.out is None:
-        return
-    for file in options.weights:
-        if file.resolve().parent == options.out.resolve():
-            raise UsageError(f"{options.out} holds the weights {file.name}: choose another folder with --out")
+    ground = ground_of(prepared, options.part, options.limit, options.class_order)
+    given = options.arguments()
+    folder = RunFolder.create(
+        "evaluate", given, options.out, overwrite=options.overwrite, reads=options.weights, facts=facts
+    )
+    return in_folder(folder, lambda: _measured(options, folder, names, found, prepared, ground))
 
 
 def frameworks(options: EvaluateOptions) -> list[str]:
@@ -80,10 +76,14 @@ def frameworks(options: EvaluateOptions) -> list[str]:
 
 
 def _measured(
-    options: EvaluateOptions, folder: RunFolder, names: Sequence[str], found: Sequence[Subject], prepared: Prepared
+    options: EvaluateOptions,
+    folder: RunFolder,
+    names: Sequence[str],
+    found: Sequence[Subject],
+    prepared: Prepared,
+    ground: Ground,
 ) -> Outcome:
     started = time.monotonic()
-    ground = ground_of(prepared, options.part, options.limit, options.class_order)
     images = len(ground.labels)
     console = Console(stderr=True)
 
@@ -95,7 +95,6 @@ def _measured(
     with contextlib.ExitStack() as stack:
         space = stack.enter_context(workspace(folder.path))
         progress = stack.enter_context(Progress("evaluate"))
-        stack.callback(_name_predictions, folder)
         file = stack.enter_context(PredictionsFile(folder.path, ground.names, ground.labels))
         maker = RowMaker(options, prepared, images)
         bench = Bench(maker, found, ground, file, keep, space)
@@ -112,12 +111,6 @@ def _measured(
     timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}
     rows = folder.rows("evaluation")
     return exit_code(rows), failures(rows), timings
-
-
-def _name_predictions(folder: RunFolder) -> None:
-    """Whatever ended the run, run.json says that the file is its own, so that a later run in its place removes it."""
-    if (folder.path / FILE).exists():
-        folder.note(files=[FILE])
 
 
 def _job(options: EvaluateOptions, framework: str, subject: Subject, prepared: Prepared, crops: int) -> Job:

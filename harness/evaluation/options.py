@@ -40,6 +40,7 @@ class EvaluateOptions:
     batch_size: int = DEFAULT_BATCH  # views that a pass takes at most
     large: bool = False
     out: Path | None = None
+    overwrite: bool = False  # an earlier run that lies there
     verbose: bool = False
 
     def python(self, framework: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness import errand
+from harness import errand, run_claim
 from harness.data.preprocessing import METADATA_KEY
 from harness.errors import CannotMeasure, UsageError
 from harness.exchange.foreign import FormatError
@@ -50,6 +50,7 @@ def run(file: Path, form: str, out: Path, pythons: Mapping[str, str] | None = No
         raise UsageError(f"--out {out}: a file for --to {form} ends in {' or '.join(found.suffixes)}")
     if out.resolve() == file.resolve():
         raise UsageError(f"--out {out} is the file that is read: name another")
+    run_claim.check_file(out)
     name = tensor_file.read(file).metadata.get("network")
     if name is None:
         raise WeightsError(

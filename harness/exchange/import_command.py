@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import run_claim
 from harness.data.preprocessing import METADATA_KEY, Pixels
 from harness.errors import UsageError
 from harness.exchange import opening, pixels, placing, recognise
@@ -36,6 +37,7 @@ def run(options: ImportOptions) -> None:
     """
     if options.out.resolve() == options.file.resolve():
         raise UsageError(f"--out {options.out} is the file that is read: name another")
+    run_claim.check_file(options.out)
     mean = _mean(options.mean)
     found = opening.read(options.file)
     network, notes = recognise.network_for(found, options.network)

@@ -14,13 +14,13 @@ from harness.paper.ablation_rows import scored
 from harness.paper.failure import Failure
 from harness.paper.options import DIGITS, MINIATURE, PaperOptions
 from harness.paper.study import Ground, Keep, Plan, Study
+from harness.run_files import TRAININGS  # weights, and checkpoints of a training that broke off
 from harness.run_folder import RunFolder
 from harness.training import schedule
 from impls import catalog
 from impls.spec import Network
 
 FIGURE_ONE = "figure-1"
-FOLDER = "trainings"  # in the run's: weights, and checkpoints of a training that broke off
 Say = Callable[[str], None]
 
 
@@ -66,7 +66,7 @@ def prepare(options: PaperOptions, frameworks: tuple[str, ...], say: Say) -> Pla
 def run(planned: Planned, folder: RunFolder, keep: Keep, say: Say, *, resumed: bool) -> list[Failure]:
     """Train what is not there yet, its rows through `keep` into `folder`. Returns what failed."""
     ground = Ground(
-        planned.options, planned.network, planned.prepared, planned.limit, folder.path / FOLDER, planned.frameworks
+        planned.options, planned.network, planned.prepared, planned.limit, folder.path / TRAININGS, planned.frameworks
     )
     try:
         ground.folder.mkdir(exist_ok=True)

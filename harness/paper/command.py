@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from harness import environment
-from harness.errors import AlexbenchError, CannotMeasure, UsageError, gravest
+from harness import environment, run_claim
+from harness.errors import AlexbenchError, CannotMeasure, gravest
 from harness.kept_rows import keeper
 from harness.paper import evidence, ledger, results, resume
 from harness.paper.evidence import Evidence, Row
@@ -36,37 +36,36 @@ Outcome = tuple[int, list[str], dict[str, float]]
 def run(options: PaperOptions, resumed: Path | None = None) -> int:
     """Check, measure, draw, report; returns the exit code. Raises AlexbenchError and KeyboardInterrupt."""
     facts: Mapping[str, Any] = {}
+    reads = (*options.runs, *options.weights)
     if resumed is not None:
         options, facts = resume.options_of(resumed, options)
-    _spare(options)
+    else:
+        run_claim.check(options.out, overwrite=options.overwrite, reads=reads)
     read = evidence.read(options.runs)
-    subjects = _subjects(options.weights)
+    subjects = _subjects(options.weights, options.data)
     frameworks = _frameworks(options) if options.ablations or (options.weights and options.data) else ()
     say = _say()
     study = _planned(options, frameworks, say) if options.ablations else None
     if resumed is not None:
-        if study is not None:
-            resume.check(resumed, facts, study.prepared.content_hash)
-        folder = RunFolder.reopen(resumed)
+        changed = resume.check(resumed, facts, study.prepared.content_hash) if study is not None else []
+        folder = RunFolder.reopen(resumed, changed)
     else:
         given = {"data_hash": study.prepared.content_hash} if study is not None else {}
         signature = environment.signature(network=NETWORK)
-        folder = RunFolder.create("paper", resume.arguments(options), options.out, signature=signature, facts=given)
+        folder = RunFolder.create(
+            "paper",
+            resume.arguments(options),
+            options.out,
+            overwrite=options.overwrite,
+            reads=reads,
+            signature=signature,
+            facts=given,
+        )
 
     def measure() -> Outcome:
         return _measured(options, folder, read, subjects, frameworks, study, say, resumed is not None)
 
     return in_folder(folder, measure)
-
-
-def _spare(options: PaperOptions) -> None:
-    """A run's folder is emptied of an earlier run's files. Raises UsageError where those are what is read."""
-    if options.out is None:
-        return
-    out = options.out.resolve()
-    for path in (*options.runs, *(file.parent for file in options.weights)):
-        if path.resolve() == out:
-            raise UsageError(f"{options.out} holds what is read here: choose another folder with --out")
 
 
 def _planned(options: PaperOptions, frameworks: tuple[str, ...], say: Callable[[str], None]) -> Planned:
@@ -75,10 +74,15 @@ def _planned(options: PaperOptions, frameworks: tuple[str, ...], say: Callable[[
     return ablations.prepare(options, frameworks, say)
 
 
-def _subjects(files: Sequence[Path]) -> list[Subject]:
+def _subjects(files: Sequence[Path], data: str | None) -> list[Subject]:
+    """What figures are drawn from; the data that figure 4 needs is only looked at. Raises AlexbenchError."""
     if not files:
         return []
+    from harness.data import obtain
     from harness.paper import subject
+
+    if data is not None:
+        obtain.named(data)
 
     return [subject.read(file) for file in files]
 

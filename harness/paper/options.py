@@ -39,6 +39,7 @@ class PaperOptions:
     pythons: tuple[tuple[str, str], ...] = ()
     timeout_s: float = DEFAULT_TIMEOUT_S
     out: Path | None = None
+    overwrite: bool = False  # an earlier run that lies there
     verbose: bool = False
 
     def python(self, framework: str) -> str:

@@ -7,12 +7,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from harness import same_ground
 from harness.errors import UsageError
 from harness.paper.options import PaperOptions
 from harness.run_folder import facts_of
-from harness.speed.resume import check_ground
 
-MAY_DIFFER = ("out", "verbose", "timeout_s")
+MAY_DIFFER = ("out", "overwrite", "verbose", "timeout_s")
 PATHS = ("runs", "weights")
 
 
@@ -34,7 +34,8 @@ def options_of(path: Path, given: PaperOptions) -> tuple[PaperOptions, Mapping[s
     if not isinstance(kept, dict):
         raise UsageError(f"--resume {path}: its run.json has no arguments")
     try:
-        values = {field.name: _restored(field.name, kept[field.name]) for field in fields(PaperOptions)}
+        names = [field.name for field in fields(PaperOptions) if field.name not in MAY_DIFFER]
+        values = {name: _restored(name, kept[name]) for name in names}
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"--resume {path}: its run.json was written by another version of alexbench") from None
     return replace(PaperOptions(**values), **{name: getattr(given, name) for name in MAY_DIFFER}), run
@@ -43,18 +44,17 @@ def options_of(path: Path, given: PaperOptions) -> tuple[PaperOptions, Mapping[s
 def _restored(name: str, value: Any) -> Any:
     if name in PATHS:
         return tuple(Path(item) for item in value)
-    if name == "out":
-        return None
     if isinstance(value, list):
         return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     return value
 
 
-def check(path: Path, run: Mapping[str, Any], data_hash: str) -> None:
-    """Refuse another machine, other versions and other data. Raises UsageError."""
-    check_ground(path, run)
+def check(path: Path, run: Mapping[str, Any], data_hash: str) -> list[dict[str, Any]]:
+    """Refuse other ground and other data; returns what else has changed. Raises UsageError."""
+    changed = same_ground.check(path, run)
     before = run.get("data_hash")
     if before not in (None, data_hash):
         raise UsageError(
             f"--resume {path}: the data's hash was {str(before)[:12]}, here it is {data_hash[:12]}; start a new run"
         )
+    return changed

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
-from harness import environment, option_record
+from harness import environment, option_record, run_claim
+from harness.endings import Endings, say
 from harness.errors import AlexbenchError, UsageError
 from harness.launch import WorkerSpec
 from harness.parity import material
@@ -27,7 +25,6 @@ from harness.run_folder import RunFolder
 from impls import registry
 
 ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
-ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(options: ParityOptions) -> int:
@@ -38,6 +35,8 @@ def run(options: ParityOptions) -> int:
         from harness.parity import self_test
 
         return self_test.run(options)
+    reads = (*options.images, *filter(None, [options.weights]))
+    run_claim.check(options.out, overwrite=options.overwrite, reads=reads)
     network = material.network_of(options)
     material.check_precision(options)
     specs = material.workers(options)
@@ -46,48 +45,41 @@ def run(options: ParityOptions) -> int:
         "layers": [layer.name for layer in network.layers],
         "forward_only": [spec.label for spec in specs if spec.label in registry.FORWARD_ONLY],
     }
-    folder = RunFolder.create("parity", option_record.recorded(options), options.out, facts=facts)
+    folder = RunFolder.create(
+        "parity", option_record.recorded(options), options.out, overwrite=options.overwrite, reads=reads, facts=facts
+    )
     return in_folder(folder, lambda: _measured(options, given, specs, folder))
 
 
 def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dict[str, float]]]) -> int:
     """Run `measure`, and whatever happens close the folder with what was kept and show it."""
-    before = {number: signal.getsignal(number) for number in ENDINGS}
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        code, failures, timings = measure()
-        folder.close("complete", failures=failures, timings=timings)
-    except KeyboardInterrupt:
-        _finish_undisturbed()
-        folder.close("interrupted", failures=["interrupted"])
-        _point_to(folder)
-        raise
-    except AlexbenchError as error:
-        folder.close("failed", failures=[str(error)])
-        raise
-    except BaseException as error:
-        folder.close("failed", failures=[f"{type(error).__name__}: {error}"])
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with Endings() as endings:
+        try:
+            code, failures, timings = measure()
+            folder.close("complete", failures=failures, timings=timings)
+        except BaseException as error:
+            if not _is_interrupt(error):
+                told = str(error) if isinstance(error, AlexbenchError) else f"{type(error).__name__}: {error}"
+                folder.close("failed", failures=[told])
+                raise
+            endings.ignore()  # a second Ctrl-C must not cost the tables: writing them takes a second or two
+            say("interrupted: writing what was measured")
+            folder.close("interrupted", failures=["interrupted"])
+            _point_to(folder)
+            raise KeyboardInterrupt from None
     _point_to(folder)
     return code
 
 
-def _finish_undisturbed() -> None:
-    """A second Ctrl-C must not cost the tables: writing them takes a second or two."""
-    for number in ENDINGS:
-        signal.signal(number, signal.SIG_IGN)
-    print("interrupted: writing what was measured", file=sys.stderr)
-
-
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Also where what followed an interrupt failed without a meaning, as words to a terminal that has gone do."""
+    while error is not None and not isinstance(error, KeyboardInterrupt | AlexbenchError):
+        error = error.__context__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _point_to(folder: RunFolder) -> None:
-    print(f"\n{folder.path}/report.md", file=sys.stderr)
+    say(f"\n{folder.path}/report.md")
 
 
 def _measured(

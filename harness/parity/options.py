@@ -37,6 +37,7 @@ class ParityOptions:
     jobs: int | None = None  # workers at a time; None: chosen from the machine
     timeout_s: float = DEFAULT_TIMEOUT_S  # a worker that says nothing for so long is ended
     out: Path | None = None
+    overwrite: bool = False  # an earlier run that lies there
     self_test: bool = False
     large: bool = False
     verbose: bool = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness import option_record
+from harness import option_record, run_claim
 from harness.errors import AlexbenchError
 from harness.launch import Event, WorkerSpec
 from harness.parity import material
@@ -41,10 +41,12 @@ LEVEL_ORDER = ("operator", "layer", "forward", "gradient", "training")
 
 def run(options: ParityOptions) -> int:
     """Plant every fault in every framework; returns the exit code."""
+    run_claim.check(options.out, overwrite=options.overwrite)
     material.check_precision(options)
     specs = material.workers(replace(options, impls=()))
     facts = {"layers": [layer.name for layer in MINIATURE.layers]}
-    folder = RunFolder.create("parity-self-test", option_record.recorded(options), options.out, facts=facts)
+    given = option_record.recorded(options)
+    folder = RunFolder.create("parity-self-test", given, options.out, overwrite=options.overwrite, facts=facts)
     return in_folder(folder, lambda: _measured(options, specs, folder))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import environment
+from harness import environment, run_claim, same_ground
 from harness.errors import CannotMeasure, UsageError
 from harness.kept_rows import keeper
 from harness.parity.command import in_folder
@@ -44,10 +44,14 @@ def run(options: SpeedOptions, resumed: Path | None = None) -> int:
             return follow.run(options, place)
     if resumed is not None:
         return _resume(options, resumed)
+    reads = tuple(filter(None, [options.weights]))
+    if not options.dry_run:
+        run_claim.check(options.out, overwrite=options.overwrite, reads=reads)
     settings, whos = _planned(options)
     if options.dry_run:
         return dry_run(options, settings, whos)
-    folder = RunFolder.create("speed", resume.arguments(options), options.out, facts=_facts(options))
+    given, facts = resume.arguments(options), _facts(options)
+    folder = RunFolder.create("speed", given, options.out, overwrite=options.overwrite, reads=reads, facts=facts)
     return in_folder(folder, lambda: _measured(options, folder, settings, whos, {}))
 
 
@@ -59,7 +63,7 @@ def _planned(options: SpeedOptions) -> tuple[list[Setting], list[Who]]:
         raise UsageError("--layers times single layers on one device: leave out the other devices")
     if options.weights is not None:
         for network in options.networks:
-            weights.load(options.weights, catalog.get(network), verify=False)
+            weights.load(options.weights, catalog.get(network))
     if not options.dry_run:  # which tells the same on a machine without them
         check_devices(options)
     return settings, [Who(name, tuning) for name in names for tuning in options.tunings]
@@ -73,9 +77,9 @@ def _facts(options: SpeedOptions) -> dict[str, Any]:
 def _resume(given: SpeedOptions, path: Path) -> int:
     before = facts_of(path)
     options = resume.options_of(path, before, given)
-    resume.check_ground(path, before)
+    changed = same_ground.check(path, before)
     settings, whos = _planned(options)
-    folder = RunFolder.reopen(path)
+    folder = RunFolder.reopen(path, changed)
     return in_folder(folder, lambda: _measured(options, folder, settings, whos, resume.keep_what_stands(folder)))
 
 
@@ -146,8 +150,10 @@ def _measured(
         if stands:
             hashes = {name: material.weights_of(name)[1].content_hash for name in options.networks}
             resume.check_weights(folder.path, folder.facts, hashes)
-            sweep.on_versions = lambda versions: resume.check_versions(folder.path, folder.facts, versions)
+            sweep.on_described = lambda told: same_ground.check_told(folder.path, folder.facts, told)
             sweep.weights |= hashes
+            sweep.frameworks |= folder.facts.get("frameworks") or {}
+            sweep.versions |= folder.facts.get("versions") or {}
             sweep.orders += folder.facts.get("order") or []
             sweep.resume(stands)
         sweep.measure(settings, whos)

@@ -44,4 +44,5 @@ class SpeedOptions:
     dry_run: bool = False
     large: bool = False
     out: Path | None = None
+    overwrite: bool = False  # an earlier run that lies there
     verbose: bool = False

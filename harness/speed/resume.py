@@ -7,14 +7,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from harness import environment
 from harness.errors import UsageError
 from harness.run_folder import RunFolder
 from harness.speed.options import SpeedOptions
 from harness.speed.rows import KEPT, Row, key_of
-from harness.version import VERSION
 
-NOT_THE_SWEEPS = ("out", "verbose", "timeout_s", "dry_run")  # may differ from the first part's
+NOT_THE_SWEEPS = ("out", "overwrite", "verbose", "timeout_s", "dry_run")  # may differ from the first part's
 PATHS = ("out", "weights")
 PAIRS = ("pythons",)
 
@@ -40,7 +38,8 @@ def options_of(path: Path, run: Mapping[str, Any], given: SpeedOptions) -> Speed
     if not isinstance(kept, dict):
         raise UsageError(f"--resume {path}: its run.json has no arguments")
     try:
-        values = {field.name: _restored(field.name, kept[field.name]) for field in fields(SpeedOptions)}
+        names = [field.name for field in fields(SpeedOptions) if field.name not in NOT_THE_SWEEPS]
+        values = {name: _restored(name, kept[name]) for name in names}
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"--resume {path}: its run.json was written by another version of alexbench") from None
     return replace(SpeedOptions(**values), **{name: getattr(given, name) for name in NOT_THE_SWEEPS})
@@ -54,26 +53,6 @@ def _restored(name: str, value: Any) -> Any:
     return value
 
 
-def check_ground(path: Path, run: Mapping[str, Any]) -> None:
-    """Refuse to put figures of another machine or other versions beside those that are there. Raises UsageError."""
-    now = environment.describe()
-    before = run.get("environment") or {}
-    pairs: list[tuple[str, Any, Any]] = [("alexbench", run.get("alexbench"), VERSION)]
-    pairs += [("Python", before.get("python"), now["python"])]
-    pairs += _differing("", before.get("machine"), now["machine"])
-    pairs += _differing("", before.get("packages"), now["packages"])
-    for name, old, new in pairs:
-        if old != new:
-            raise UsageError(
-                f"--resume {path}: {name} was {old}, here it is {new}; start a new run with --out elsewhere"
-            )
-
-
-def _differing(prefix: str, before: Any, now: Any) -> list[tuple[str, Any, Any]]:
-    old, new = before if isinstance(before, dict) else {}, now if isinstance(now, dict) else {}
-    return [(f"{prefix}{name}", old.get(name), new.get(name)) for name in sorted({*old, *new})]
-
-
 def check_weights(path: Path, run: Mapping[str, Any], hashes: Mapping[str, str]) -> None:
     """Refuse other weights. Raises UsageError."""
     before = run.get("weights")
@@ -84,15 +63,6 @@ def check_weights(path: Path, run: Mapping[str, Any], hashes: Mapping[str, str])
                 f"--resume {path}: the weights of {network!r} were {str(known)[:12]}, here they are {found[:12]};"
                 " give the same file or start a new run"
             )
-
-
-def check_versions(path: Path, run: Mapping[str, Any], versions: Mapping[str, str]) -> None:
-    """Refuse another version of a framework, which may lie in another interpreter. Raises UsageError."""
-    before = run.get("versions")
-    for name, found in versions.items():
-        known = before.get(name) if isinstance(before, dict) else None
-        if known not in (None, found):
-            raise UsageError(f"--resume {path}: {name} was {known}, here it is {found}; start a new run")
 
 
 def keep_what_stands(folder: RunFolder) -> dict[str, list[Row]]:

@@ -47,7 +47,8 @@ class SpeedRun:
     rows: list[Row] = field(default_factory=list)  # of the table `speed`, of this and of earlier parts of the run
     weights: dict[str, str] = field(default_factory=dict)  # network -> hash
     versions: dict[str, str] = field(default_factory=dict)  # framework -> version
-    on_versions: Callable[[Mapping[str, str]], None] | None = None  # hears of them before anything is timed
+    frameworks: dict[str, Mapping[str, str]] = field(default_factory=dict)  # framework -> all it says of itself
+    on_described: Callable[[Mapping[str, Mapping[str, str]]], None] | None = None  # hears it before anything is timed
     orders: list[dict[str, Any]] = field(default_factory=list)  # of the blocks of each setting
 
     def __post_init__(self) -> None:
@@ -138,10 +139,10 @@ class SpeedRun:
             ),
         )
         cohort.describe()
-        found = {seat.who.framework: seat.facts.get("version", "") for seat in seats}
-        if self.on_versions is not None:
-            self.on_versions(found)
-        self._learn(versions=found)
+        told = {seat.who.framework: seat.facts for seat in seats}
+        if self.on_described is not None:
+            self.on_described(told)
+        self._learn(frameworks=told)
         cohort.measure()
         self.orders.append({"setting": setting.told(), "blocks": cohort.order})
         self.note(order=self.orders)
@@ -152,11 +153,17 @@ class SpeedRun:
         for seat in seats:
             seat.member.finish()
 
-    def _learn(self, *, weights: Mapping[str, str] | None = None, versions: Mapping[str, str] | None = None) -> None:
+    def _learn(
+        self,
+        *,
+        weights: Mapping[str, str] | None = None,
+        frameworks: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         """Keep in run.json what a resumed run must find again."""
         self.weights |= weights or {}
-        self.versions |= versions or {}
-        self.note(weights=dict(self.weights), versions=dict(self.versions))
+        self.frameworks |= frameworks or {}
+        self.versions |= {name: facts.get("version", "") for name, facts in self.frameworks.items()}
+        self.note(weights=dict(self.weights), versions=dict(self.versions), frameworks=dict(self.frameworks))
 
     # --- peaks and layers ---------------------------------------------------------------------------------------------
 

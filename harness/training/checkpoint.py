@@ -20,10 +20,11 @@ from typing import Any, get_type_hints
 
 from harness import strict_json
 from harness.errors import UsageError
+from harness.run_files import CHECKPOINTS
 from harness.training.schedule import State
+from reports import atomic
 
 FORMAT = 1
-FOLDER = "checkpoints"
 WEIGHTS, VELOCITY, STATE = "weights.safetensors", "velocity.safetensors", "state.json"
 MOST_BYTES_OF_STATE = 1_000_000
 NAME = re.compile(r"step-(\d+)(-validated)?")
@@ -77,7 +78,7 @@ class Checkpoints:
     def __init__(self, folder: Path, label: str) -> None:
         if not label or Path(label).name != label or label.startswith("."):
             raise UsageError(f"label {label!r} cannot name a file")
-        self.folder = folder / FOLDER / label
+        self.folder = folder / CHECKPOINTS / label
 
     def clear(self) -> None:
         """Remove what an earlier training left."""
@@ -110,11 +111,11 @@ class Checkpoints:
         if standing.best == best_name(standing.step):
             hard_copy(begun / WEIGHTS, self.folder / standing.best)
         for file in begun.iterdir():
-            _to_disk(file)
-        _to_disk(begun)
+            atomic.to_disk(file)
+        atomic.to_disk(begun)
         path = self.folder / _name(standing)
         begun.rename(path)
-        _to_disk(self.folder)
+        atomic.to_disk(self.folder)
         self._keep_only(path, standing.best)
         return Checkpoint(path, standing, identity)
 
@@ -144,19 +145,10 @@ def hard_copy(source: Path, target: Path) -> None:
             os.link(source, partial)
         except OSError:
             shutil.copyfile(source, partial)
+            atomic.to_disk(partial)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    """A rename must not reach the disk before what it names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems cannot, of folders
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> Checkpoint:

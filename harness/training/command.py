@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,16 +11,15 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import environment
+from harness import environment, run_claim, same_ground
 from harness.errors import AlexbenchError, gravest
 from harness.kept_rows import keeper
 from harness.parity.command import in_folder
 from harness.progress import Progress
+from harness.run_files import CHECKPOINTS
 from harness.run_folder import RunFolder, facts_of
 from harness.speed import cluster
-from harness.speed.resume import check_ground, check_versions
 from harness.training import follow, resume, summary
-from harness.training.checkpoint import FOLDER
 from harness.training.interrupts import Interrupts
 from harness.training.job import Job, Trained
 from harness.training.jobs import planned
@@ -41,21 +39,23 @@ def run(options: TrainOptions, resumed: Path | None = None) -> int:
             return follow.run(options, place)
     if resumed is not None:
         return _resume(options, resumed)
+    reads = tuple(filter(None, [options.weights]))
+    run_claim.check(options.out, overwrite=options.overwrite, reads=reads)
     jobs = planned(options, _say_first)
-    folder = RunFolder.create("train", resume.arguments(options), options.out, facts=_facts(jobs))
-    _clear(folder.path)
+    given, facts = resume.arguments(options), _facts(jobs)
+    folder = RunFolder.create("train", given, options.out, overwrite=options.overwrite, reads=reads, facts=facts)
     return _run(Session(options, folder, jobs))
 
 
 def _resume(given: TrainOptions, path: Path) -> int:
     before = facts_of(path)
     options = resume.options_of(path, before, given)
-    check_ground(path, before)
+    changed = same_ground.check(path, before)
     jobs = planned(options, _say_first, data=resume.data_of(before), recipe=resume.recipe_of(path, before))
     resume.check_data(path, before, Plan.of(jobs[0]).prepared)
     begun = {job.name: found for job in jobs if (found := resumed_from(path, job.name)) is not None}
     resume.check_weights(path, before, jobs, begun)
-    folder = RunFolder.reopen(path)
+    folder = RunFolder.reopen(path, changed)
     resume.keep_what_stands(folder, begun)
     return _run(Session(options, folder, jobs, going_on=True))
 
@@ -72,13 +72,8 @@ def _facts(jobs: Sequence[Job]) -> dict[str, Any]:
         "recipe": asdict(jobs[0].network.recipe),
         "weights": resume.hashes(jobs),
         "layers": [layer.name for layer in jobs[0].network.layers],
-        "files": [file.name for job in jobs for file in published(Path(), job.name)],  # a later run here removes them
+        "files": [file.name for job in jobs for file in published(Path(), job.name)],  # --overwrite removes them
     }
-
-
-def _clear(folder: Path) -> None:
-    """Checkpoints of an earlier run in the same folder."""
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def _run(session: Session) -> int:
@@ -100,6 +95,7 @@ class Session:
     going_on: bool = False
     trained: list[Trained] = field(default_factory=list)
     failed: dict[str, AlexbenchError] = field(default_factory=dict)  # label -> why
+    frameworks: dict[str, Mapping[str, str]] = field(default_factory=dict)  # framework -> what it says of itself
     versions: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> Outcome:
@@ -107,6 +103,7 @@ class Session:
         started = time.monotonic()
         if self.going_on:
             self.versions.update(self.folder.facts.get("versions") or {})
+            self.frameworks.update(self.folder.facts.get("frameworks") or {})
         with Interrupts() as interrupts, Progress("train") as progress:
             for job in self.jobs:
                 progress.expect(job.name, 1.0)
@@ -126,7 +123,7 @@ class Session:
 
     def has_checkpoint(self) -> bool:
         """Whether there is anything to go on from."""
-        return any((self.folder.path / FOLDER / job.name).is_dir() for job in self.jobs)
+        return any((self.folder.path / CHECKPOINTS / job.name).is_dir() for job in self.jobs)
 
     def _train(self, job: Job, interrupts: Interrupts, progress: Progress) -> Trained:
         return train(
@@ -138,14 +135,15 @@ class Session:
             checkpoint_s=self.options.checkpoint_s,
             interrupts=interrupts,
             watch=lambda moment: _show(progress, job, moment),
-            started=lambda version: self._heard(job, version),
+            started=lambda told: self._heard(job, told),
         )
 
-    def _heard(self, job: Job, version: str) -> None:
+    def _heard(self, job: Job, told: Mapping[str, str]) -> None:
         if self.going_on:
-            check_versions(self.folder.path, self.folder.facts, {job.framework: version})
-        self.versions[job.framework] = version
-        self.folder.note(versions=dict(self.versions))
+            same_ground.check_told(self.folder.path, self.folder.facts, {job.framework: told})
+        self.frameworks[job.framework] = told
+        self.versions[job.framework] = told.get("version", "")
+        self.folder.note(versions=dict(self.versions), frameworks=dict(self.frameworks))
 
     def _code(self) -> int:
         return gravest({error.exit_code for error in self.failed.values()})

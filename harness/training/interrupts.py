@@ -1,34 +1,21 @@
-"""Ctrl-C and SIGTERM while a worker is busy: the step under way is finished first, so that it can be kept."""
+"""Ctrl-C, SIGTERM and SIGHUP while a worker is busy: the step under way is finished first, so that it can be kept."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
 from collections.abc import Iterator
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from harness.endings import Endings, say
 
 
-class Interrupts:
+class Interrupts(Endings):
     """In its `with` block a signal raises KeyboardInterrupt, but for the first one inside `deferred`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = False
         self._deferring = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._heard) for number in SIGNALS}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -41,6 +28,6 @@ class Interrupts:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked or not self._deferring:
-            raise KeyboardInterrupt
+            super()._heard(number, frame)
         self.asked = True
-        print("interrupted: keeping a checkpoint after this step; once more ends at once", file=sys.stderr)
+        say("interrupted: keeping a checkpoint after this step; once more ends at once")

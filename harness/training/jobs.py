@@ -73,9 +73,6 @@ def _check(options: TrainOptions) -> None:
             "training in float16 needs the loss to be scaled, which is not built: most gradients would be zero; pass"
             " --precision bfloat16"
         )
-    out = options.out.resolve() if options.out is not None else None
-    if options.weights is not None and out is not None and out in options.weights.resolve().parents:
-        raise UsageError(f"--weights {options.weights} lies in --out, which is emptied: choose another --out")
 
 
 def setting_of(options: TrainOptions, network: Network) -> Setting:

@@ -41,4 +41,5 @@ class TrainOptions:
     checkpoint_s: float = DEFAULT_CHECKPOINT_S  # beside one after each epoch
     large: bool = False
     out: Path | None = None
+    overwrite: bool = False  # an earlier run that lies there
     verbose: bool = False

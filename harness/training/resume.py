@@ -18,7 +18,7 @@ from harness.training.options import TrainOptions
 from impls import weights
 from impls.spec import Recipe
 
-MAY_DIFFER = ("verbose", "timeout_s", "checkpoint_s")  # from the first part's
+MAY_DIFFER = ("overwrite", "verbose", "timeout_s", "checkpoint_s")  # from the first part's
 PATHS = ("out", "weights")
 
 
@@ -41,7 +41,8 @@ def options_of(path: Path, run: Mapping[str, Any], given: TrainOptions) -> Train
         raise UsageError(f"--resume {path}: that is a run of {run.get('command')!r}, not of 'train'")
     kept = run.get("arguments")
     try:
-        values = {field.name: _restored(field.name, kept[field.name]) for field in fields(TrainOptions)}  # type: ignore[index]
+        names = [field.name for field in fields(TrainOptions) if field.name not in MAY_DIFFER]
+        values = {name: _restored(name, kept[name]) for name in names}  # type: ignore[index]
         options = TrainOptions(**values)
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"--resume {path}: its run.json was written by another version of alexbench") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.training.checkpoint import Checkpoint, Checkpoints, Standing, hard_copy
@@ -27,14 +27,14 @@ def train(
     checkpoint_s: float = math.inf,
     interrupts: Interrupts | None = None,
     watch: Callable[[Moment], None] = lambda moment: None,
-    started: Callable[[str], None] = lambda version: None,
+    started: Callable[[Mapping[str, str]], None] = lambda told: None,
 ) -> Trained:
     """Train, and leave NAME.safetensors and NAME-best.safetensors in `folder`, also where training breaks off.
 
     `keep` takes rows of the kinds `training` and `loss`. With `resume`, go on from the last checkpoint in `folder` if
     there is one; what `keep` was given after `resumed_from` comes again. `checkpoint_s`: seconds between
     checkpoints inside an epoch; after each epoch there is one. `watch` hears after about every second how far it is,
-    `started` the framework's version before the first step.
+    `started` what the framework says of itself before the first step.
     Raises UsageError, WeightsError, Diverged, CannotMeasure, WorkerFailed; KeyboardInterrupt with a checkpoint kept.
     """
     plan = Plan.of(job)

@@ -58,7 +58,7 @@ class Trainer:
     checkpoint_s: float
     interrupts: Interrupts | None
     watch: Callable[[Moment], None]
-    started: Callable[[str], None]
+    started: Callable[[Mapping[str, str]], None]  # hears what the framework says of itself
     standing: Standing = field(default_factory=Standing)
     _version: str = ""
     _kept_at: float = math.inf
@@ -113,13 +113,15 @@ class Trainer:
         """The training's identity, once the worker has imported its framework and told its version."""
         assert self._member is not None
         self._member.wait_until_ready()
-        self._version = self._describe()
-        self.started(self._version)
+        told = self._describe()
+        self._version = told.get("version", "")
+        self.started(told)
         return self.plan.identity(self._version)
 
-    def _describe(self) -> str:
+    def _describe(self) -> Mapping[str, str]:
         try:
-            return str(self._ask("describe", device=self.plan.job.device)["facts"].get("version", ""))
+            told = self._ask("describe", device=self.plan.job.device)["facts"]
+            return {str(name): str(fact) for name, fact in told.items()}
         except Fallen as fallen:
             status = "missing" if fallen.status == "unsupported" else fallen.status  # the device is not there
             raise Fallen(status, fallen.reason, gone=fallen.gone) from None

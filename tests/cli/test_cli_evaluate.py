@@ -207,7 +207,7 @@ def test_what_cannot_be_is_refused_in_one_line_before_anything_is_scored(
         ((*with_weights, "--frameworks", "toch"), 2, "did you mean 'torch'"),
         ((*with_weights, "--precision", "tf32"), 3, "needs an NVIDIA GPU"),
         ((*with_weights, "--timeout", "nan"), 2, "no number of seconds"),
-        ((*with_weights, "--out", files[0].parent), 2, "holds the weights a.safetensors"),
+        ((*with_weights, "--out", files[0].parent), 2, "a.safetensors is read here"),
         (("--weights", files[0], "--data", "/no/such"), 2, "/no/such"),
     ]
     for arguments, code, words in cases:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and kill -9 in every phase, of the command and of its workers: rows are kept, and nobody stays."""
+"""Ctrl-C, SIGTERM, SIGHUP, kill -9 in every phase, of the command and its workers: rows are kept, and nobody stays."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_an_interrupt_while_starting_leaves_a_folder_that_says_so(tmp_path: Path
 @pytest.mark.needs("torch")
 @pytest.mark.parametrize(
     ("number", "phase"),
-    [(signal.SIGINT, "operator"), (signal.SIGTERM, "layer"), (signal.SIGINT, "training")],
-    ids=["Ctrl-C in operator", "SIGTERM in layer", "Ctrl-C in training"],
+    [(signal.SIGINT, "operator"), (signal.SIGTERM, "layer"), (signal.SIGHUP, "training")],
+    ids=["Ctrl-C in operator", "SIGTERM in layer", "SIGHUP in training"],
 )
 def test_an_interrupt_keeps_what_was_measured(tmp_path: Path, number: int, phase: str) -> None:
     out = tmp_path / "out"
@@ -94,7 +94,9 @@ def test_a_second_run_in_the_same_folder_works(hanging: tuple[str, ...], tmp_pat
         end_of(process)
     is_whole(out)
     assert verdicts(rows(out)) == {"pass"}
-    again = parity(*hanging[:2], out=out)
+    refused = parity(*hanging[:2], out=out)
+    assert refused.returncode == 2 and "holds the interrupted run of parity" in told(refused)
+    again = parity(*hanging[:2], "--overwrite", out=out)
     assert again.returncode == 0, told(again)
     assert run_json(out)["status"] == "complete"
 
@@ -119,6 +121,7 @@ def test_a_folder_belongs_to_the_run_under_way(hanging: tuple[str, ...], tmp_pat
         before = len(kept(out))
         other = subprocess.run(process.args, capture_output=True, text=True, timeout=60, cwd=ROOT)
         assert other.returncode == 2
+        assert subprocess.run([*process.args, "--overwrite"], capture_output=True, timeout=60, cwd=ROOT).returncode == 2
         assert f"belongs to a run under way (process {process.pid})" in other.stderr
         assert len(kept(out)) == before
         assert workers_of(out)
@@ -133,7 +136,7 @@ def test_a_killed_run_takes_its_workers_along_and_keeps_its_rows(hanging: tuple[
         wait_until(lambda: not workers_of(out), 10)
     assert run_json(out)["status"] == "running"
     assert len(kept(out)) == 13
-    again = parity(*hanging[:2], out=out)
+    again = parity(*hanging[:2], "--overwrite", out=out)
     assert again.returncode == 0, told(again)
     assert run_json(out)["status"] == "complete"
     assert not list(out.glob(".*"))  # what the killed run could not remove is gone too

@@ -308,7 +308,7 @@ def test_the_folder_that_is_read_is_not_written_over(tmp_path: Path) -> None:
     folder = evaluated(tmp_path / "evaluated")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     done = alexbench("paper", folder, "--out", tmp_path / "x" / ".." / "evaluated", cwd=tmp_path)
-    assert "holds what is read here" in complaint(done, 2)
+    assert "is read here and must not lie in --out" in complaint(done, 2)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

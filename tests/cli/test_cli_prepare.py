@@ -94,7 +94,7 @@ def test_strict_ends_with_3_where_an_image_is_broken(tmp_path, pets):
     assert "poem.jpg" in (tmp_path / "out" / "skipped.csv").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_an_interrupt_keeps_what_was_prepared(tmp_path, pets, number):
     out = tmp_path / "out"
     process = subprocess.Popen(

@@ -27,6 +27,7 @@ from train_program import (
 from harness import cli_exit
 from harness.cli import cli
 from harness.data.preprocessing import Preprocessing
+from harness.run_folder import RunFolder
 from harness.training.rows import has_row
 from impls import catalog, tensor_file, weights
 
@@ -180,7 +181,7 @@ def test_a_worker_that_says_nothing_is_ended(data: Path, plugins: dict[str, str]
     assert "(--timeout)" in told(done)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_an_interrupt_keeps_a_checkpoint_and_says_how_to_go_on(
     number: signal.Signals, data: Path, plugins: dict[str, str], tmp_path: Path
 ) -> None:
@@ -251,7 +252,7 @@ def test_weights_inside_the_folder_to_be_emptied_are_refused(trained: tuple[Path
     out = trained[0]
     given = out / "numpy.safetensors"
     done = train("--framework", "torch", "--weights", given, "--network", NETWORK, "--data", data, "--out", out)
-    assert "choose another --out" in complaint(done, 2)
+    assert "is read here and must not lie in --out" in complaint(done, 2)
     assert given.exists()
 
 
@@ -296,8 +297,6 @@ def test_a_folder_that_another_process_trains_in_is_refused(
 ) -> None:
     out = tmp_path / "out"
     train("--framework", "numpy", "--steps", 1, "--batch-size", 8, data=data, out=out, **plugins)
-    run = run_json(out)
-    (out / "run.json").write_text(
-        json.dumps({**run, "status": "running", "process": {"host": os.uname().nodename, "pid": os.getpid()}})
-    )
-    assert "belongs to a run under way" in complaint(train("--resume", out, **plugins), 2)
+    folder = RunFolder.reopen(out)
+    assert f"belongs to a run under way (process {os.getpid()})" in complaint(train("--resume", out, **plugins), 2)
+    folder.close("complete")

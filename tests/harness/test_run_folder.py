@@ -162,13 +162,13 @@ def test_somebody_elses_folder_is_refused_and_left_alone(content: str, tmp_path:
     assert (tmp_path / "run.json").read_text() == content
 
 
-def test_a_second_run_replaces_the_first_and_nothing_else(tmp_path: Path) -> None:
+def test_a_second_run_replaces_the_first_where_that_is_said_and_nothing_else(tmp_path: Path) -> None:
     first = open_folder(tmp_path)
     first.append("parity", ROW)
     first.append("self-test", {"fault": "x"})
     first.close("complete")
     (tmp_path / "notes.txt").write_text("mine")
-    second = open_folder(tmp_path)
+    second = RunFolder.create("parity", {}, tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", "notes.txt"}
     second.append("self-test", {"fault": "y", "caught": True, "localised": True})
     second.close("complete")
@@ -177,14 +177,38 @@ def test_a_second_run_replaces_the_first_and_nothing_else(tmp_path: Path) -> Non
 
 
 def test_a_run_under_way_is_not_disturbed(tmp_path: Path) -> None:
-    open_folder(tmp_path)
+    folder = open_folder(tmp_path)
+    under_way = rf"under way \(process {os.getpid()}\)"
+    for disturb in (
+        lambda: open_folder(tmp_path),
+        lambda: RunFolder.create("parity", {}, tmp_path, overwrite=True),
+        lambda: RunFolder.recover(tmp_path),
+    ):
+        with pytest.raises(UsageError, match=under_way):
+            disturb()
+    folder.append("parity", ROW)
+    folder.close("complete")
+    assert RunFolder.recover(tmp_path).status == "complete"
+
+
+def test_a_number_of_a_process_is_no_lock(tmp_path: Path) -> None:
+    """After a kill or a reboot the number is that of somebody else, of process 1 in every container."""
+    folder = open_folder(tmp_path)
+    folder.append("parity", ROW)
     run = run_json(tmp_path)
-    run["process"]["pid"] = os.getppid()
-    (tmp_path / "run.json").write_text(json.dumps(run))
-    with pytest.raises(UsageError, match=f"under way \\(process {os.getppid()}\\)"):
-        open_folder(tmp_path)
-    with pytest.raises(UsageError, match="under way"):
-        RunFolder.recover(tmp_path)
+    for number in (1, os.getpid(), os.getppid()):
+        run["process"]["pid"] = number
+        (tmp_path / "run.json").write_text(json.dumps(run))
+        folder.let_go()
+        folder = RunFolder.reopen(tmp_path)
+    assert len(folder.rows("parity")) == 1
+
+
+def test_files_that_a_command_names_are_listed_if_they_came(tmp_path: Path) -> None:
+    folder = RunFolder.create("parity", {}, tmp_path, facts={"files": ["came.png", "never.png"]})
+    (tmp_path / "came.png").touch()
+    folder.close("complete")
+    assert run_json(tmp_path)["files"] == ["came.png", "report.md"]
 
 
 def test_a_killed_run_is_recovered_with_the_rows_it_had(tmp_path: Path) -> None:
@@ -206,6 +230,17 @@ os.kill(os.getpid(), signal.SIGKILL)
     records = tables.records(export_csv.read("parity", tmp_path / "parity.csv"))
     assert [record["elements"] for record in records] == [0, 1, 2]
     assert "status `interrupted`" in (tmp_path / "report.md").read_text()
+
+
+def test_rows_that_a_power_cut_took_cost_no_others(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path)
+    for number in range(3):
+        folder.append("parity", ROW | {"elements": number})
+    kept = tmp_path / ".rows-parity.jsonl"
+    lines = kept.read_bytes().splitlines(keepends=True)
+    kept.write_bytes(lines[0] + bytes(len(lines[1]) - 1) + b"\n" + lines[2])
+    folder.let_go()
+    assert [row["elements"] for row in RunFolder.recover(tmp_path).rows("parity")] == [0, 2]
 
 
 def test_recovering_a_finished_folder_changes_nothing(tmp_path: Path) -> None:

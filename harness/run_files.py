@@ -1,0 +1,114 @@
+"""What a run left in its folder: by its run.json, and by the names that only runs give."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import strict_json
+
+RUN_FILE = "run.json"
+CHECKPOINTS = "checkpoints"
+TRAININGS = "trainings"
+FOLDERS = {"train": (CHECKPOINTS,), "paper": (TRAININGS,)}  # of a command's run
+TABLES, WEIGHTS, PICTURES = (".parquet", ".csv"), (".safetensors",), (".png",)
+
+
+def read_run(path: Path) -> dict[str, Any] | None:
+    """What the run.json of a folder holds; None where none can be read or something else wrote it."""
+    try:
+        found = strict_json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and "alexbench" in found else None
+
+
+def kind_of(rows_file: str) -> str:
+    """The kind of rows that a file `.rows-KIND.jsonl` keeps."""
+    return rows_file.removeprefix(".rows-").removesuffix(".jsonl")
+
+
+@dataclass(frozen=True)
+class Left:
+    """Files and folders of one run that are there. A note somebody laid beside them is not among them."""
+
+    path: Path
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path, run: Mapping[str, Any]) -> Left:
+        """By what run.json lists, and what a run that broke off could not list."""
+        rows = [file.name for file in path.glob(".rows-*.jsonl")]
+        tables = [f"{kind_of(name)}{ending}" for name in rows for ending in TABLES]
+        partial = [file.name for file in path.glob(".*.partial")]
+        listed = run.get("files")
+        own = [name for name in map(str, listed if isinstance(listed, list) else ()) if Path(name).name == name]
+        files = [name for name in dict.fromkeys([*own, *tables, *rows, *partial]) if (path / name).is_file()]
+        folders = [name for name in FOLDERS.get(str(run.get("command")), ()) if (path / name).is_dir()]
+        work = [folder.name for folder in path.glob(".work-*")]  # arrays of a run that was killed
+        return cls(path, tuple(files), (*folders, *work))
+
+    def told(self) -> str:
+        """What it is, by kind: "weights torch.safetensors, tables loss, training, 2 pictures, checkpoints"."""
+        shown = [name for name in self.files if not name.startswith(".")]
+        told = [
+            _several("weights", _ending(shown, WEIGHTS)),
+            _several("tables", sorted({Path(name).stem for name in _ending(shown, TABLES)})),
+            _several("rows", [kind_of(name) for name in self.files if name.startswith(".rows-")]),
+            _counted("picture", len(_ending(shown, PICTURES))),
+            *map(_plain, (name for name in shown if not name.endswith((*WEIGHTS, *TABLES, *PICTURES)))),
+            *(name for name in self.folders if not name.startswith(".")),
+        ]
+        return ", ".join([*filter(None, told), RUN_FILE])
+
+    def remove(self) -> None:
+        """All of it but run.json: that says what there is until the next run replaces it. Raises OSError."""
+        for name in self.folders:
+            _remove_folder(self.path / name)
+        for name in self.files:
+            (self.path / name).unlink(missing_ok=True)
+
+
+def _remove_folder(folder: Path) -> None:
+    """What is in it; the folder itself too, if it is no link to one on another disk."""
+    if not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=folder.name.startswith("."))  # a killed run's worker may still write there
+        return
+    for inner in folder.iterdir():
+        if inner.is_dir() and not inner.is_symlink():
+            shutil.rmtree(inner)
+        else:
+            inner.unlink()
+
+
+def _ending(names: Iterable[str], endings: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name.endswith(endings)]
+
+
+def _several(kind: str, names: Iterable[str]) -> str:
+    told = ", ".join(map(_plain, names))
+    return f"{kind} {told}" if told else ""
+
+
+def _counted(kind: str, count: int) -> str:
+    return f"{count} {kind}{'s' if count > 1 else ''}" if count else ""
+
+
+def _plain(name: str) -> str:
+    return name if name.isprintable() else repr(name)
+
+
+def owner_of(file: Path) -> Path | None:
+    """The run folder that a file belongs to, if it is there and a run left it."""
+    folder = Path(os.path.realpath(file)).parent
+    with contextlib.suppress(OSError):
+        run = read_run(folder) if file.is_file() else None
+        if run is not None and Path(os.path.realpath(file)).name in (*Left.of(folder, run).files, RUN_FILE):
+            return folder
+    return None
