@@ -11,7 +11,7 @@ import platform
 import re
 import resource
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -44,14 +44,32 @@ SIGNATURE_ORDER = ("network", "weights", "seed", "framework", "device", "precisi
 # What a processor says of the instructions that decide how a convolution is computed.
 CPU_FEATURES = ("fma", "avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve", "bf16")
 
+# What tells kinds of processors apart: the widest vectors of each family, with what speeds products of few bits up.
+# (name, the flag it is told by, further names with theirs); the first of a group that the processor has is told.
+EXTENSIONS: Sequence[Sequence[tuple[str, str, Mapping[str, str]]]] = (
+    (
+        ("AVX-512", "avx512f", {"VNNI": "avx512_vnni", "BF16": "avx512_bf16", "FP16": "avx512_fp16"}),
+        ("AVX2", "avx2", {"VNNI": "avx_vnni"}),
+        ("AVX", "avx", {}),
+        ("SSE2", "sse2", {}),
+    ),
+    (("AMX", "amx_tile", {"FP16": "amx_fp16"}),),
+    (("NEON", "asimd", {"dot product": "asimddp", "BF16": "bf16"}),),
+    (("SVE2", "sve2", {}), ("SVE", "sve", {})),
+    (("SME", "sme", {}),),
+)
+
 Facts = dict[str, object]
 
 
 def describe() -> Facts:
     """Machine, Python, packages, flags and commit, as `run.json` keeps them."""
     driver = nvidia_driver()
+    cpuinfo = _read("/proc/cpuinfo")
     return {
         "machine": machine() | ({} if driver is None else {"nvidia_driver": driver}),
+        "cpu_kind": cpu_kind(cpuinfo),
+        "physical_cores": physical_cores(cpuinfo),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": packages(),
         "flags": flags(),
@@ -92,6 +110,39 @@ def cpu_features() -> dict[str, bool]:
     found = _cpuinfo()
     has = (found.get("flags") or found.get("Features") or "").split()
     return {name: name in has for name in CPU_FEATURES} if has else {}
+
+
+def cpu_kind(cpuinfo: str) -> str:
+    """The instructions by which products are computed: `AVX-512 (VNNI, BF16), AMX`, `AVX2`, `NEON, SVE`.
+
+    `cpuinfo` is the text of /proc/cpuinfo. Only what every processor has is told; `unknown` where it does not say.
+    """
+    sets = [set(words.split()) for one in _processors(cpuinfo) if (words := one.get("flags") or one.get("Features"))]
+    flags = set.intersection(*sets) if sets else set()
+    told = []
+    for group in EXTENSIONS:
+        for name, flag, further in group:
+            if flag in flags:
+                more = [short for short, its in further.items() if its in flags]
+                told.append(f"{name} ({', '.join(more)})" if more else name)
+                break
+    return ", ".join(told) or "unknown"
+
+
+def physical_cores(cpuinfo: str) -> int | None:
+    """The machine's cores, two threads of one counted once; None where the text of /proc/cpuinfo does not say."""
+    processors = [one for one in _processors(cpuinfo) if "processor" in one]
+    cores = {(one.get("physical id"), one.get("core id")) for one in processors}
+    return len(cores) if processors and all("core id" in one for one in processors) else None
+
+
+def _processors(cpuinfo: str) -> list[dict[str, str]]:
+    """Each processor's lines of /proc/cpuinfo."""
+    return [
+        {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in block.splitlines())}
+        for block in cpuinfo.split("\n\n")
+        if block.strip()
+    ]
 
 
 def usable_cores() -> int:
@@ -170,8 +221,7 @@ def _git(checkout: Path, *arguments: str) -> str | None:
 
 def _cpuinfo() -> dict[str, str]:
     """The first processor's lines of /proc/cpuinfo."""
-    pairs = (line.partition(":") for line in _read("/proc/cpuinfo").split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    return next(iter(_processors(_read("/proc/cpuinfo"))), {})
 
 
 def _read(path: str) -> str:

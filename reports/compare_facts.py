@@ -15,6 +15,8 @@ DEEPEST = 6  # levels of a nested fact
 # Facts of run.json's environment, each with what a difference is called. The commit is what one wants to compare.
 GROUPS = {"machine": "machine", "gpus": "machine", "devices": "machine", "packages": "versions", "python": "versions"}
 GROUPS |= {"flags": "flags", "environments": "flags"}
+GROUPS |= {"cpu_kind": "machine", "physical_cores": "machine"}
+LATER = ("cpu_kind", "physical_cores")  # facts that older runs do not hold: nothing differs for that
 SIGNED = {"weights": "weights", "seed": "weights", "alexbench": "versions", "framework": "versions"}
 
 Pairs = dict[str, str]
@@ -26,6 +28,8 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any], rows_a: Sequence[Row
     first, second = _flat(a.get("environment")), _flat(b.get("environment"))
     for name in [*first, *(name for name in second if name not in first)]:
         group = GROUPS.get(name.partition(".")[0])
+        if name in LATER and not (name in first and name in second):
+            continue
         if group and first.get(name) != second.get(name):
             short = name.partition(".")[2] or name
             found.setdefault(group, []).append(_told(short, first.get(name), second.get(name)))

@@ -22,7 +22,7 @@ def markdown(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any], pictur
     """The report. `tables` is kind -> rows, `run` what `run.json` holds, `pictures` file name -> title."""
     found = digest(tables)
     sections = [f"# alexbench {run.get('command', 'evaluate')}", f"**{_escaped(found.sentence)}**"]
-    sections += [run_facts.unfinished(run), METHOD if found.panels else ""]
+    sections += [run_facts.opening(run), METHOD if found.panels else ""]
     for panel in found.panels:
         cells = {name: [cell(row) for row in panel.rows] for name, cell in columns(panel.rows)}
         sections += [f"## {_escaped(panel.title)}", export_markdown.signed(cells, panel.rows)]

@@ -22,7 +22,7 @@ def markdown(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any], pictur
     """The report. `tables` is kind -> rows, `run` what `run.json` holds, `pictures` file name -> title."""
     found = digest(tables, run)
     sections = [f"# alexbench {run.get('command', 'paper')}", f"**{_escaped(found.sentence)}**"]
-    sections.append(run_facts.unfinished(run))
+    sections.append(run_facts.opening(run))
     failures = [clean(str(one)) for one in run.get("failures") or ()]
     sections += ["## What failed", "\n".join(f"- {_escaped(said)}" for said in failures)] if failures else []
     for table, rows in found.tables.items():

@@ -103,7 +103,7 @@ def markdown(rows: Sequence[Row], run: Mapping[str, Any], picture: str = "", sel
         sections.append(f"**{digest(rows).sentence}**")
     if run.get("forward_only"):
         sections.append(_forward_only(run["forward_only"]))
-    sections += [run_facts.unfinished(run), *body(rows, picture, self_test_rows)]
+    sections += [run_facts.opening(run), *body(rows, picture, self_test_rows)]
     sections += ["## The run", run_facts.markdown(run)]
     return "\n\n".join(filter(None, sections)) + "\n"
 

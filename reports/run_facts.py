@@ -6,6 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports import export_markdown
+from reports.cells import clean, plural
+
+
+def opening(run: Mapping[str, Any]) -> str:
+    """What a reader must know before any figure: the machine it was measured on, and whether the run broke off."""
+    return "\n\n".join(filter(None, [machine(run), unfinished(run)]))
+
+
+def machine(run: Mapping[str, Any]) -> str:
+    """A line for the machine: processor, its kind, cores; nothing where `run` does not say."""
+    ground = _mapping(run.get("environment"))
+    known = _mapping(ground.get("machine"))
+    usable, physical = known.get("cores"), ground.get("physical_cores")
+    parts = [
+        known.get("cpu"),
+        ground.get("cpu_kind"),
+        f"{plural(usable, 'core')} usable" if isinstance(usable, int) else "",
+        plural(physical, "physical core") if isinstance(physical, int) else "",
+    ]
+    found = ", ".join(clean(str(part)) for part in parts if part)
+    return f"Machine: {export_markdown.escaped(found)}." if found else ""
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def unfinished(run: Mapping[str, Any]) -> str:

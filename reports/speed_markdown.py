@@ -34,7 +34,7 @@ def markdown(
     `more` are sections that stand before the run's own facts.
     """
     found = digest(tables)
-    sections = [f"# alexbench {run.get('command', 'speed')}", f"**{found.sentence}**", run_facts.unfinished(run)]
+    sections = [f"# alexbench {run.get('command', 'speed')}", f"**{found.sentence}**", run_facts.opening(run)]
     sections += [METHOD] if found.panels else []
     for panel in found.panels:
         sections += _panel(panel)

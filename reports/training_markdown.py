@@ -17,7 +17,7 @@ def markdown(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any], pictur
     """The report. `tables` is kind -> rows, `run` what `run.json` holds, `pictures` file name -> title."""
     found = digest(tables, run)
     sections = [f"# alexbench {run.get('command', 'train')}", f"**{_escaped(found.sentence)}**"]
-    sections.append(run_facts.unfinished(run))
+    sections.append(run_facts.opening(run))
     for panel in found.panels:
         cells = {name: [cell(line) for line in panel.lines] for name, cell in columns(panel.lines)}
         sections += [f"## {_escaped(panel.title)}", export_markdown.signed(cells, [line.last for line in panel.lines])]

@@ -58,6 +58,74 @@ def test_cpu_features_are_read_from_the_first_processor(monkeypatch: pytest.Monk
     assert has == ["avx2", "avx512f"]
 
 
+def cpuinfo(flags: str, cores: tuple[str, ...] = ("0", "1"), word: str = "flags") -> str:
+    """/proc/cpuinfo of a machine with a processor for each core id."""
+    blocks = [
+        f"processor\t: {index}\nmodel name\t: A\nphysical id\t: 0\ncore id\t\t: {core}\n{word}\t\t: {flags}\n"
+        for index, core in enumerate(cores)
+    ]
+    return "\n".join(blocks)
+
+
+# Flags as the machines tell them, shortened to those that are about vectors and a few others.
+ZEN_3 = "fpu sse sse2 ssse3 fma sse4_1 sse4_2 avx f16c avx2 bmi2 sha_ni vaes vpclmulqdq"
+ZEN_5 = f"{ZEN_3} avx512f avx512dq avx512cd avx512bw avx512vl avx_vnni avx512_bf16 avx512vbmi avx512_vnni"
+SKYLAKE = "fpu sse sse2 fma avx avx2 avx512f avx512dq avx512cd avx512bw avx512vl"
+SAPPHIRE_RAPIDS = f"{SKYLAKE} avx_vnni avx512_bf16 avx512_vnni amx_bf16 avx512_fp16 amx_tile amx_int8"
+GRAVITON_3 = "fp asimd evtstrm aes fphp asimdhp asimddp sve bf16 i8mm svebf16"
+GRAVITON_4 = f"{GRAVITON_3} sve2 sveaes"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "cores"),
+    [
+        (cpuinfo(ZEN_3), "AVX2", 2),
+        (cpuinfo(ZEN_5, ("0", "0", "1", "1")), "AVX-512 (VNNI, BF16)", 2),
+        (cpuinfo(SKYLAKE), "AVX-512", 2),
+        (cpuinfo(SAPPHIRE_RAPIDS), "AVX-512 (VNNI, BF16, FP16), AMX", 2),
+        (cpuinfo("fpu sse sse2 avx"), "AVX", 2),
+        (
+            cpuinfo(ZEN_3)
+            .replace("physical id\t: 0", "physical id\t: 1", 1)
+            .replace("core id\t\t: 1", "core id\t\t: 0"),
+            "AVX2",
+            2,
+        ),
+        (cpuinfo(SKYLAKE, ("0",)) + "\n" + cpuinfo(ZEN_3, ("1",)), "AVX2", 2),  # only what both have
+        (f"processor\t: 0\nFeatures\t: {GRAVITON_3}\nCPU part\t: 0xd40\n", "NEON (dot product, BF16), SVE", None),
+        (f"processor\t: 0\nFeatures\t: {GRAVITON_4}\n", "NEON (dot product, BF16), SVE2", None),
+        ("processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n\nHardware\t: BCM2835\n", "NEON", None),
+        ("processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t: fpu avx2\n\n", "AVX2", None),  # a sandbox' own
+        ("processor\t: 0\nhart\t: 0\nisa\t: rv64imafdc\n", "unknown", None),
+        ("", "unknown", None),
+    ],
+    ids=(
+        "Zen 3",
+        "Zen 5, two threads a core",
+        "Skylake",
+        "Sapphire Rapids",
+        "AVX",
+        "two sockets",
+        "two kinds",
+        "Graviton 3",
+        "Graviton 4",
+        "Raspberry Pi",
+        "no cores told",
+        "RISC-V",
+        "no /proc",
+    ),
+)
+def test_kinds_of_processors_are_told_apart(text: str, kind: str, cores: int | None) -> None:
+    assert (environment.cpu_kind(text), environment.physical_cores(text)) == (kind, cores)
+
+
+def test_the_kind_of_machine_stands_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_read", {"/proc/cpuinfo": cpuinfo(ZEN_3)}.get)
+    monkeypatch.setattr(environment, "machine", dict)
+    found = environment.describe()
+    assert (found["cpu_kind"], found["physical_cores"]) == ("AVX2", 2)
+
+
 def test_a_system_that_says_nothing_of_itself_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_read", lambda _path: "")
     monkeypatch.setattr(environment.control_groups, "memory_left", lambda: None)

@@ -223,6 +223,8 @@ RUN = {
     "arguments": {"network": "paper", "frameworks": ["torch", "jax"], "batch_size": [32, 128]},
     "environment": {
         "machine": {"cpu": "A|B", "cores": 2, "memory_gb": 24.0},
+        "cpu_kind": "AVX-512 (VNNI, BF16), AMX",
+        "physical_cores": 1,
         "packages": {"torch": "2.13.0", "jax": "0.10.2"},
         "flags": {"OMP_NUM_THREADS": "2"},
         "git": {"commit": "abc", "dirty": False},

@@ -92,6 +92,7 @@ def test_nothing_in_common_is_said(base: Tables) -> None:
     [
         (("machine", "cpu"), "another", "the machine differs: cpu A|B / another"),
         (("machine", "cores"), 4, "the machine differs: cores 2 / 4"),
+        (("cpu_kind",), "AVX2", "the machine differs: cpu_kind AVX-512 (VNNI, BF16), AMX / AVX2"),
         (("packages", "torch"), "2.14.0", "the versions differ: torch 2.13.0 / 2.14.0"),
         (("flags", "OMP_NUM_THREADS"), "1", "the flags differ: OMP_NUM_THREADS 2 / 1"),
         (("flags", "XLA_FLAGS"), "--x", "the flags differ: XLA_FLAGS not set / --x"),
@@ -99,10 +100,22 @@ def test_nothing_in_common_is_said(base: Tables) -> None:
 )
 def test_what_differs_around_the_runs_is_named(base: Tables, path: tuple[str, str], value: Any, said: str) -> None:
     environment = copy.deepcopy(speed_rows.RUN["environment"])
-    environment[path[0]][path[1]] = value  # type: ignore[index]
+    place = environment
+    for name in path[:-1]:
+        place = place[name]  # type: ignore[assignment]
+    place[path[-1]] = value
     found = compare(run(base), run(base, "runs/b", environment=environment))
     assert found.warnings == (said,)
     assert f"warning: {said}" in compare_view.render(found, {}, "table")
+
+
+def test_a_run_that_does_not_know_its_kind_of_machine_is_not_on_another(base: Tables) -> None:
+    older = {
+        name: value
+        for name, value in speed_rows.RUN["environment"].items()  # type: ignore[attr-defined]
+        if name not in ("cpu_kind", "physical_cores")
+    }
+    assert compare(run(base, environment=older), run(base, "runs/b")).warnings == ()
 
 
 def test_other_weights_and_other_frameworks_versions_are_named(base: Tables) -> None:

@@ -22,7 +22,7 @@ RUN = {
     "status": "complete",
     "started": "2030-01-02T03:04:05.000Z",
     "arguments": {"network": "paper", "frameworks": ["torch", "jax"], "weights": None},
-    "environment": {"machine": {"cpu": "A|B", "cores": 2}},
+    "environment": {"machine": {"cpu": "A|B", "cores": 2}, "cpu_kind": "AVX2", "physical_cores": 1},
     "failures": ["jax: worker killed by signal 9"],
     "signature": "alexbench:0.1.0|network:paper",
 }
