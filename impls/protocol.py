@@ -129,9 +129,10 @@ class Loop(Work, Protocol):
         Its masks are used as they are. Without masks every step draws fresh ones with the framework's own generator.
         """
 
-    def compile(self) -> None:
+    def compile(self) -> bool:
         """Trace and compile for the loaded batch, as far as that can be done before the first step.
 
+        False where nothing is compiled: there is no time of compiling then, rather than one of microseconds.
         Weights and velocity are as before. Called once, after the first `load`; `step` works without it too.
         """
 

@@ -88,11 +88,13 @@ class TrainRunner:
         feed = Feed(stream, task["step"], task["threads"]).__enter__()  # until the process ends
         validation = prepared.part(task["validation"]) if task["validation"] else None
         self._open = _Open(network, preprocessing, loop, rule, feed, validation)
-        started = time.perf_counter()
         loop.load(feed.next())
-        loop.compile()
         loop.wait()
-        return {"steps_per_epoch": stream.steps_per_epoch, "compile_s": time.perf_counter() - started}
+        started = time.perf_counter()
+        compiled = loop.compile()
+        loop.wait()
+        compile_s = time.perf_counter() - started if compiled else None
+        return {"steps_per_epoch": stream.steps_per_epoch, "compile_s": compile_s}
 
     def _loop(self, task: Task, network: Network, rule: UpdateRule) -> TrainingLoop:
         arrays = dict(weights.load(task["weights"], network, verify=False).arrays)

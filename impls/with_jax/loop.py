@@ -74,10 +74,11 @@ class JaxLoop:
                 if isinstance(row.layer, Dropout)
             )
 
-    def compile(self) -> None:
+    def compile(self) -> bool:
         """Compile for the loaded batch's shapes; nothing but the drawing of masks is run."""
         self._numerics.enforce()
         self._compiled = self._program.lower(self._graph, *self._arguments()).compile()
+        return True
 
     def step(self) -> None:
         """One step of the phase; may return before it is done."""

@@ -124,9 +124,10 @@ class SplitLoop:
         drawn = not batch.masks
         self._implementation.run("load", self._implementation.arrays_of(batch, drawn=drawn), draws=drawn)
 
-    def compile(self) -> None:
+    def compile(self) -> bool:
         """Compile for the loaded batch's shapes; nothing but the drawing of masks is run."""
         self._implementation.run("compile")
+        return True
 
     def step(self) -> None:
         """One step of the phase on all devices; may return before it is done."""

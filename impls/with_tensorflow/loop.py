@@ -54,10 +54,11 @@ class TensorFlowLoop:
         given = {name: activation_copy(mask, self._numerics) for name, mask in batch.masks.items()}
         self._masks = given or None
 
-    def compile(self) -> None:
+    def compile(self) -> bool:
         """Trace. What is then left to the first step: TensorFlow's rewriting of the graph, and XLA."""
         self._numerics.enforce()
         self._program.get_concrete_function(*self._arguments())
+        return True
 
     def step(self) -> None:
         """One step of the phase; asynchronous on a GPU."""

@@ -103,10 +103,11 @@ class SplitLoop:
         self._batch_size = len(batch.images)
         self._masks = masks if batch.masks else None
 
-    def compile(self) -> None:
+    def compile(self) -> bool:
         """Trace. What is then left to the first step: TensorFlow's partition and rewriting of the graph."""
         _enforce(self._net)
         self._program.get_concrete_function(*self._arguments())
+        return True
 
     def step(self) -> None:
         """One step of the phase; asynchronous on GPUs of this machine."""

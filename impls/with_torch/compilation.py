@@ -27,6 +27,11 @@ def compiled(function: Callable[..., Any], tuning: Tuning, device: torch.device)
     return torch.compile(function, dynamic=False, options=dict(tuning.compiler_options))
 
 
+def is_compiled(tuning: Tuning, device: torch.device) -> bool:
+    """Whether functions are compiled under this tuning on this device."""
+    return tuning.compiled and not missing_compiler(device.type)
+
+
 @functools.cache
 def missing_compiler(kind: str) -> str:
     """What torch.compile would need on this kind of device and cannot find; empty where it has all."""

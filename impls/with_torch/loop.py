@@ -13,7 +13,7 @@ from impls.derive import facts, require_tensors
 from impls.protocol import Array, Arrays, Batch, Phase, UpdateRule
 from impls.spec import Dropout
 from impls.with_torch.arrays import Numerics, activation_copy, activation_out, parameter_in, parameter_out
-from impls.with_torch.compilation import compiled
+from impls.with_torch.compilation import compiled, is_compiled
 from impls.with_torch.network import TorchNetwork
 from impls.with_torch.operators import Tensor, cross_entropy
 from impls.with_torch.sgd import rates_of, update, update_by_rates
@@ -69,10 +69,10 @@ class TorchLoop:
             layers = self._module.network.layers
             self._drawn = [(layer, self._masks[layer.name]) for layer in layers if isinstance(layer, Dropout)]
 
-    def compile(self) -> None:
+    def compile(self) -> bool:
         """Compile for the loaded batch and capture a CUDA graph, as far as the tuning asks for them."""
         if not self._tuning.compiled:
-            return
+            return False
         self._numerics.enforce()
         self._draw()
         if self._phase == "forward":
@@ -85,6 +85,7 @@ class TorchLoop:
         self.wait()
         if self._tuning.cuda_graphs:
             self._capture()
+        return self._tuning.cuda_graphs or is_compiled(self._tuning, self._numerics.device)
 
     def step(self) -> None:
         """One step of the phase; asynchronous on a GPU."""

@@ -281,8 +281,9 @@ class SplitLoop:
         arrays = self._implementation.dealt(batch, drawn=drawn)
         self._implementation.run("load", arrays, draws=len(batch.images) if drawn else 0)
 
-    def compile(self) -> None:
+    def compile(self) -> bool:
         """Eager PyTorch compiles nothing."""
+        return False
 
     def step(self) -> None:
         """One step of the phase on all devices; asynchronous on GPUs."""

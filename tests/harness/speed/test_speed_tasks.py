@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.errors import CannotMeasure
 from harness.parity.miniature import MINIATURE
 from harness.speed import inputs, tasks
 from harness.speed.material import Material
@@ -47,7 +49,7 @@ def prepared(folder: Path, phase: str = "train-step", source: str = "synthetic",
 def through(runner: tasks.SpeedRunner, ready: Any, folder: Path) -> tuple[dict[str, Any], Any]:
     """Open, compile, first step: its fields, and the check's outcome."""
     runner.run({"do": "speed-open", **ready.open, **task_settings(Settings())})
-    runner.run({"do": "speed-compile"})
+    assert runner.run({"do": "speed-compile"}) == {"compile_s": None}  # NumPy compiles nothing
     fields = runner.run({"do": "speed-first", "output": str(folder / "first.out")})
     arrays = tensor_file.read(folder / "first.out").arrays
     return fields, ready.check.judge(arrays, fields.get("update_error_ulp"))
@@ -73,6 +75,16 @@ def test_a_right_framework_passes_its_check_and_is_timed(tmp_path: Path, phase: 
 def test_a_wrong_gradient_is_caught_in_the_update_it_made(tmp_path: Path) -> None:
     _, outcome = through(tasks.SpeedRunner(numpy_speed.GRADIENT), prepared(tmp_path), tmp_path)
     assert outcome.verdict == "fail" and "gradient/conv1/weight" in outcome.reason
+
+
+def test_a_disk_without_room_for_the_batch_is_one_line(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(CannotMeasure, match=r"cannot write a batch in .*: File too large"):
+            prepared(tmp_path, "forward", batch_size=64)  # 1.7 MB
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def ready_weights(ready: Any) -> list[str]:

@@ -32,8 +32,8 @@ class NumpyLoop:
         assert batch.images.dtype == np.float32
         self._batch = batch
 
-    def compile(self) -> None:
-        """Nothing to compile."""
+    def compile(self) -> bool:
+        return False
 
     def wait(self) -> None:
         """NumPy is done when it returns."""

@@ -35,8 +35,8 @@ class TimedLoop:
     def load(self, batch: Batch) -> None:
         self._batch = batch
 
-    def compile(self) -> None:
-        """Nothing to compile."""
+    def compile(self) -> bool:
+        return False
 
     def wait(self) -> None:
         """NumPy is done when it returns."""
