@@ -37,6 +37,10 @@ class Tuning:
 # glibc gives every large block back to the system when it is freed, and the next step pays its page faults again.
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}
 
+# TensorFlow turns oneDNN on by itself only where the processor has AVX-512 VNNI or better. With AVX2 alone (2 cores AMD
+# EPYC, Zen 3) the training step gains 1.29 by it at batch 128, 11.8 to 15.2 images/s, and 1.6 at batch 32.
+ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+
 # On one machine's CPU the same calls leave the same bits in every process, in both tunings, without
 # tf.config.experimental.enable_op_determinism. Another number of threads may leave other bits, and so may the split
 # hybrid: its last bit has been seen to differ.
@@ -57,7 +61,7 @@ CHOICES: dict[tuple[str, DeviceKind], Tuning] = {
         product="batched-gradient",
         # 1.6 of the update. One program for all tensors: no faster, and every gradient is kept until the last.
         update="compiled",
-        environment=KEEP_FREED_MEMORY,
+        environment={**KEEP_FREED_MEMORY, **ONEDNN},
     ),
     # Not measured. XLA chooses layouts, fuses what is not a convolution or a product, and replays CUDA graphs.
     ("tuned", "cuda"): Tuning(lrn="compiled", power="roots", update="compiled", xla=True),
