@@ -222,7 +222,7 @@ class Worker:
                 self._last_sign = time.monotonic()
                 try:
                     event = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):  # brackets without end are the latter
                     continue  # user code that writes into our pipe costs itself only a lost line
                 if not _is_event(event):
                     continue

@@ -301,10 +301,13 @@ NOT_JSON = b"no json\n\xff\xfe\x00\n\n"
 NO_EVENT = b'[1, 2]\nnull\n{"other": 1}\n{"event": "unheard of"}\n{"event": ["done"]}\n'
 NO_TASK = b'{"event": "done"}\n{"event": "failed", "task": 7}\n'
 NO_END = b"a line without an end"
+TOO_DEEP = b"[" * 50_000 + b"\n"
 
 
 @pytest.mark.parametrize(
-    "garbage", [NOT_JSON, NO_EVENT, NO_TASK, NO_END], ids=["no json", "no event", "no task", "no end"]
+    "garbage",
+    [NOT_JSON, NO_EVENT, NO_TASK, NO_END, TOO_DEEP],
+    ids=["no json", "no event", "no task", "no end", "too deep"],
 )
 def test_garbage_in_the_event_pipe_costs_nothing(start: Start, garbage: bytes) -> None:
     talk = start(f"os.write(int(sys.argv[2]), {garbage!r})")
