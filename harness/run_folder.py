@@ -130,6 +130,13 @@ class RunFolder:
         text = "".join(strict_json.dumps(row) + "\n" for row in rows)
         atomic.write_bytes(text.encode(), self._rows_path(kind))
 
+    def keep_only(self, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Let a kind have those of its rows that stand; without any it has no table. Raises OSError."""
+        if rows:
+            self.replace(kind, rows)
+        else:
+            self._rows_path(kind).unlink(missing_ok=True)
+
     @property
     def status(self) -> Status:
         """`running` until the folder is closed."""
@@ -189,11 +196,15 @@ class RunFolder:
         counts = {kind: len(found) for kind, found in rows.items()}
         run = {**self._run, **ended, "rows": counts}
         run.pop("process", None)
+        # Tables of an earlier part whose rows did not stand are not this run's any more.
+        gone = {name for kind in self._run.get("rows") or {} if kind not in rows for name in _tables_of(kind)}
         try:
             written = run_report.write(self.path, run, rows)
-            named = [name for name in run.get("files") or () if (self.path / name).exists()]  # by the command
+            named = [name for name in run.get("files") or () if name not in gone and (self.path / name).exists()]
             run["files"] = list(dict.fromkeys([*named, *written]))
             self._write_run(run)
+            for name in gone:
+                (self.path / name).unlink(missing_ok=True)
         except OSError as error:
             raise self._cannot_write(error, "tables and report") from None
         self._run, self._final = run, rows
@@ -259,6 +270,10 @@ def _fresh_default(command: str) -> Path:
             number += 1
         else:
             return path
+
+
+def _tables_of(kind: str) -> tuple[str, str]:
+    return f"{kind}.parquet", f"{kind}.csv"
 
 
 def _read_table(path: Path, kind: str) -> list[Row]:

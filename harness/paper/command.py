@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from harness import environment, run_claim
+from harness import environment, going_on, run_claim
 from harness.errors import AlexbenchError, CannotMeasure, gravest
 from harness.kept_rows import keeper
 from harness.paper import evidence, ledger, results, resume
@@ -65,7 +65,8 @@ def run(options: PaperOptions, resumed: Path | None = None) -> int:
     def measure() -> Outcome:
         return _measured(options, folder, read, subjects, frameworks, study, say, resumed is not None)
 
-    return in_folder(folder, measure)
+    with going_on.told(folder):
+        return in_folder(folder, measure)
 
 
 def _planned(options: PaperOptions, frameworks: tuple[str, ...], say: Callable[[str], None]) -> Planned:

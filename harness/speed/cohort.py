@@ -30,7 +30,6 @@ class Cohort:
     """`failed` takes a seat that has come to nothing, `advanced` hears of the share of its work that is done."""
 
     setting: Setting
-    prepared: Prepared
     seats: list[Seat]
     budget: Budget
     folder: Path
@@ -46,10 +45,10 @@ class Cohort:
         """Wait until the frameworks are imported, and ask for their versions."""
         self._each(self._describe)
 
-    def measure(self) -> None:
+    def measure(self, prepared: Prepared) -> None:
         """Everything up to the closing of the loops; what is left in `seats` was measured."""
-        self._each(self._start)
-        self._each(self._warm_up)
+        self._each(lambda seat: self._start(seat, prepared))
+        self._each(lambda seat: self._warm_up(seat, prepared))
         for number in range(1, self.budget.blocks + 1):
             shuffled = [self.seats[index] for index in self.rng.permutation(len(self.seats))]
             self.order.append([seat.who.label for seat in shuffled])
@@ -83,30 +82,31 @@ class Cohort:
             status = "missing" if fallen.status == "unsupported" else fallen.status  # the device is not there
             raise Fallen(status, fallen.reason, gone=fallen.gone) from None
 
-    def _start(self, seat: Seat) -> None:
+    def _start(self, seat: Seat, prepared: Prepared) -> None:
         """Build, compile, take the first step, and compare what it left with float64."""
         output = self.folder / f"{seat.who.framework}-{seat.who.tuning}.out"
-        seat.member.ask("speed-open", **self.prepared.open, **seat.task())
+        seat.member.ask("speed-open", **prepared.open, **seat.task())
         compiled = seat.member.ask("speed-compile")
         first = seat.member.ask("speed-first", output=str(output))
         seat.found |= {"compile_s": compiled["compile_s"], "first_step_s": first["first_step_s"]}
         try:
-            outcome = self.prepared.check.judge(tensor_file.read(output).arrays, first.get("update_error_ulp"))
+            outcome = prepared.check.judge(tensor_file.read(output).arrays, first.get("update_error_ulp"))
         finally:
             output.unlink(missing_ok=True)
         seat.found |= {"verdict": outcome.verdict, "gauge": outcome.gauge}
         if outcome.verdict != "pass":
             raise Fallen("parity-failed", f"{outcome.verdict}: {outcome.reason}", gone=False)
+        compiling = "" if compiled["compile_s"] is None else f" compiled in {compiled['compile_s']:.1f} s,"
         self.say(
-            f"{seat.who.label}: equal to float64 ({outcome.gauge:.2f} of the limit),"
-            f" compiled in {compiled['compile_s']:.1f} s, first step {first['first_step_s']:.2f} s"
+            f"{seat.who.label}: equal to float64 ({outcome.gauge:.2f} of the limit),{compiling}"
+            f" first step {first['first_step_s']:.2f} s"
         )
         self.advanced(seat, 0.3)
 
-    def _warm_up(self, seat: Seat) -> None:
+    def _warm_up(self, seat: Seat, prepared: Prepared) -> None:
         """Steps until they last equally long, at most so many."""
         budget = self.budget
-        loaded = seat.member.ask("speed-load", **self.prepared.load)
+        loaded = seat.member.ask("speed-load", **prepared.load)
         seat.found["loss_first"] = loaded["loss"]
         seconds = loaded["seconds_of_step"]
         steps = max(1, round(budget.window_s / max(seconds, 1e-6)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import environment, run_claim, same_ground
+from harness import environment, going_on, run_claim, run_reading, same_ground
 from harness.errors import CannotMeasure, UsageError
 from harness.kept_rows import keeper
 from harness.parity.command import in_folder
@@ -23,8 +23,9 @@ from harness.speed import cluster, estimate, follow, nvml, resume
 from harness.speed.material import Material
 from harness.speed.matrix import Setting, matrix
 from harness.speed.options import SpeedOptions
-from harness.speed.rows import Row, Who
+from harness.speed.rows import KEPT, Row, Who, left
 from harness.speed.run import SpeedRun
+from harness.speed.seat import variables
 from impls import catalog, registry, weights
 
 ALL_MEASURED, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
@@ -50,9 +51,10 @@ def run(options: SpeedOptions, resumed: Path | None = None) -> int:
     settings, whos = _planned(options)
     if options.dry_run:
         return dry_run(options, settings, whos)
-    given, facts = resume.arguments(options), _facts(options)
+    given, facts = resume.arguments(options), first_facts(options, settings, whos)
     folder = RunFolder.create("speed", given, options.out, overwrite=options.overwrite, reads=reads, facts=facts)
-    return in_folder(folder, lambda: _measured(options, folder, settings, whos, {}))
+    with going_on.told(folder):
+        return in_folder(folder, lambda: _measured(options, folder, settings, whos, {}))
 
 
 def _planned(options: SpeedOptions) -> tuple[list[Setting], list[Who]]:
@@ -64,14 +66,18 @@ def _planned(options: SpeedOptions) -> tuple[list[Setting], list[Who]]:
     if options.weights is not None:
         for network in options.networks:
             weights.load(options.weights, catalog.get(network))
-    if not options.dry_run:  # which tells the same on a machine without them
-        check_devices(options)
+    check_devices(options)
     return settings, [Who(name, tuning) for name in names for tuning in options.tunings]
 
 
-def _facts(options: SpeedOptions) -> dict[str, Any]:
+def first_facts(options: SpeedOptions, settings: Sequence[Setting], whos: Sequence[Who]) -> dict[str, Any]:
+    """What run.json holds from the start."""
     layers = {name: [layer.name for layer in catalog.get(name).layers] for name in options.networks}
-    return {"layers": layers[options.networks[0]], "layers_of": layers}
+    return {
+        "layers": layers[options.networks[0]],
+        "layers_of": layers,
+        "worker_environment": {who.label: variables(who, settings) for who in whos},
+    }
 
 
 def _resume(given: SpeedOptions, path: Path) -> int:
@@ -79,8 +85,11 @@ def _resume(given: SpeedOptions, path: Path) -> int:
     options = resume.options_of(path, before, given)
     changed = same_ground.check(path, before)
     settings, whos = _planned(options)
+    if options.dry_run:
+        return dry_run(options, settings, whos, resume.that_stand(run_reading.rows(path, "speed")))
     folder = RunFolder.reopen(path, changed)
-    return in_folder(folder, lambda: _measured(options, folder, settings, whos, resume.keep_what_stands(folder)))
+    with going_on.told(folder):
+        return in_folder(folder, lambda: _measured(options, folder, settings, whos, resume.keep_what_stands(folder)))
 
 
 def frameworks(options: SpeedOptions) -> list[str]:
@@ -112,19 +121,21 @@ def check_devices(options: SpeedOptions) -> None:
     raise CannotMeasure(f"{wish} asked for, found {have}: {what} with {how}")
 
 
-def dry_run(options: SpeedOptions, settings: Sequence[Setting], whos: Sequence[Who]) -> int:
-    """Print the matrix, and how long it would take."""
+def dry_run(options: SpeedOptions, settings: Sequence[Setting], whos: Sequence[Who], stands: Sequence[Row] = ()) -> int:
+    """Print what of the matrix has no row that stands, and how long it would take."""
     console = Console()
-    cores, names = environment.usable_cores(), len({who.framework for who in whos})
-    total = estimate.RUN_S
-    for setting in settings:
-        seconds = estimate.setting_s(setting, options.tunings, names, options.effort, cores)
-        total += seconds
+    cores, total, count = environment.usable_cores(), 0.0, 0
+    for setting, missing in left(settings, whos, stands).items():
+        if not missing:
+            continue
+        seconds = sum(estimate.setting_s(setting, (who.tuning,), 1, options.effort, cores) for who in missing)
+        total, count = total + seconds, count + len(missing)
         console.print(
-            f"{setting.told()}: {', '.join(who.label for who in whos)}, about {told_time(seconds)}",
+            f"{setting.told()}: {', '.join(who.label for who in missing)}, about {told_time(seconds)}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
-    count = len(settings) * len(whos)
+    if count:
+        total += estimate.RUN_S
     console.print(f"{count} measurements, about {told_time(total)} in all; nothing was run", highlight=False)
     return ALL_MEASURED
 
@@ -158,8 +169,10 @@ def _measured(
             sweep.resume(stands)
         sweep.measure(settings, whos)
     show({kind: folder.rows(kind) for kind in KINDS}, folder.facts)
+    if any(row["status"] not in KEPT for row in sweep.rows):
+        going_on.tell(folder)
     timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}
-    return exit_code(sweep.rows), failures(sweep.rows), timings
+    return exit_code(sweep.rows, sweep.beside), failures(sweep.rows, sweep.beside), timings
 
 
 def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:
@@ -169,22 +182,26 @@ def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:
     speed_summary.show(tables, run)
 
 
-def failures(rows: Sequence[Row]) -> list[str]:
-    """One line for each setting that was not measured."""
-    return [
+def failures(rows: Sequence[Row], beside: Sequence[Row] = ()) -> list[str]:
+    """One line for each setting that was not measured, and for each worker that ended `beside` its setting's figure."""
+    settings = [
         f"{row['framework']}/{row['tuning']} {row['network']} batch {row['batch_size']} {row['precision']}:"
         f" {row['status']}: {row['reason']}"
         for row in rows
         if row["status"] != "measured"
     ]
+    return [*settings, *(row["reason"] for row in beside)]
 
 
-def exit_code(rows: Sequence[Row]) -> int:
-    """Measured and found wanting comes before crashes, and these before what could not be measured."""
+def exit_code(rows: Sequence[Row], beside: Sequence[Row] = ()) -> int:
+    """Measured and found wanting comes before crashes, and these before what could not be measured.
+
+    `beside` are workers that ended in probes and layers: nothing less was measured of the settings for it.
+    """
     statuses = {row["status"] for row in rows}
     if "parity-failed" in statuses:
         return WANTING
-    if statuses & {"crashed", "timed-out"}:
+    if (statuses | {row["status"] for row in beside}) & {"crashed", "timed-out"}:
         return WORKER_FAILED
     if "missing" in statuses or "measured" not in statuses:
         return CANNOT_MEASURE

@@ -14,10 +14,9 @@ import numpy as np
 from harness.speed.effort import Budget, block_plan
 from harness.speed.material import Prepared
 from harness.speed.matrix import Setting
-from harness.speed.member import Fallen
 from harness.speed.peaks import Peak
 from harness.speed.rows import Row, step_flops, step_ms
-from harness.speed.seat import Seat
+from harness.speed.seat import Ask, Seat
 from harness.speed.statistics import Blocks, estimate
 from impls import catalog, costs
 from impls.derive import LayerFacts, facts
@@ -41,6 +40,7 @@ class LayerTimes:
     seats: Sequence[Seat]
     budget: Budget
     rng: np.random.Generator
+    ask: Ask
     say: Callable[[str], None]
     _times: dict[int, Timed] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class LayerTimes:
         return ("forward",) if before or self.setting.phase == "forward" else ("forward", "both")
 
     def measure(self) -> None:
-        """Layer by layer, so that few arrays live at a time. Raises Fallen where a worker ends."""
+        """Layer by layer, so that few arrays live at a time. A worker that ends leaves the others at it."""
         self._times = {index: {} for index in range(len(self.seats))}
         for row in self.layers:
             self._layer(row)
@@ -81,38 +81,40 @@ class LayerTimes:
             for chosen in self.rng.permutation(len(places)):
                 index, name = places[chosen]
                 samples, steps = plans[index, name]
-                found = self.seats[index].member.ask("speed-layer-block", name=name, samples=samples, steps=steps)
-                blocks[index, name].append(found["times"])
+                what = f"layer {row.layer.name} {name}"
+                found = self.ask(self.seats[index], what, "speed-layer-block", name=name, samples=samples, steps=steps)
+                if found is None:
+                    del plans[index, name], blocks[index, name]
+                else:
+                    blocks[index, name].append(found["times"])
         for seat in self.seats:
-            seat.member.ask("speed-forget")
+            self.ask(seat, f"layer {row.layer.name}", "speed-forget")
         for (index, name), found_blocks in blocks.items():
             self._times[index][row.layer.name, name] = found_blocks
 
     def _made(self, seat: Seat, row: LayerFacts, name: str) -> float | None:
         """Seconds of one run of the layer; None where the framework cannot run it alone."""
         opened = self.prepared.open
-        try:
-            return float(
-                seat.member.ask(
-                    "speed-layer",
-                    name=name,
-                    layer=layer_to_json(row.layer),
-                    backward=name == "both",
-                    of_input=row.layer.name != self.first,
-                    network=opened["network"],
-                    weights=opened["weights"],
-                    batch_size=self.setting.batch_size,
-                    **seat.task(),
-                )["once"]
-            )
-        except Fallen as fallen:
-            if fallen.gone:
-                raise
-            self.say(f"{seat.who.label}: layer {row.layer.name} {name}: {fallen.reason}")
-            return None
+        found = self.ask(
+            seat,
+            f"layer {row.layer.name} {name}",
+            "speed-layer",
+            name=name,
+            layer=layer_to_json(row.layer),
+            backward=name == "both",
+            of_input=row.layer.name != self.first,
+            network=opened["network"],
+            weights=opened["weights"],
+            batch_size=self.setting.batch_size,
+            **seat.task(),
+        )
+        return None if found is None else float(found["once"])
 
     def rows(self, index: int, step: Interval | None, peak: Peak, signature: str) -> list[Row]:
-        """One seat's layers, and where a step of the whole was measured, that step and what the layers leave of it."""
+        """One seat's layers, and where a step of the whole was measured, that step and what the layers leave of it.
+
+        Shares and the rest are told only where every layer was measured: a missing one would be counted as rest.
+        """
         seat, times = self.seats[index], self._times[index]
         who: dict[str, Any] = {
             "framework": seat.who.framework,
@@ -120,15 +122,16 @@ class LayerTimes:
             **{name: getattr(self.setting, name) for name in ("network", "device", "precision", "batch_size")},
         }
         parts = list(self._parts(times))
-        total = sum(seconds.value for _, _, seconds, _ in parts) or math.nan
+        whole = all((row.layer.name, name) in times for row in self.layers for name in self.passes(row))
+        total = sum(seconds.value for _, _, seconds, _ in parts)
         found = [
             who
             | {"layer": layer, "pass": name}
             | _figures(seconds, cost, peak)
-            | {"share": seconds.value / total, "signature": signature}
+            | {"share": seconds.value / total if whole and total else None, "signature": signature}
             for layer, name, seconds, cost in parts
         ]
-        if step is not None:
+        if step is not None and whole:
             work = costs.Cost(step_flops(self.setting), sum(cost.bytes for *_, cost in parts))
             found.append(
                 who | {"layer": WHOLE_STEP, "pass": "all", **_figures(step, work, peak), "signature": signature}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.data import images
+from harness.errors import CannotMeasure
 from harness.parity import reference
 from harness.speed import check, inputs
 from harness.speed.matrix import Setting
@@ -57,7 +58,13 @@ class Material:
         return self._weights[name]
 
     def prepare(self, setting: Setting) -> Prepared:
-        """Everything the workers of one setting need."""
+        """Everything the workers of one setting need. Raises CannotMeasure where there is no room for its files."""
+        try:
+            return self._prepared(setting)
+        except OSError as error:
+            raise CannotMeasure(f"cannot write a batch in {self.folder}: {error.strerror or error}") from None
+
+    def _prepared(self, setting: Setting) -> Prepared:
         network = catalog.get(setting.network)
         file, loaded = self.weights_of(setting.network)
         count = self._images_in_check(setting)
@@ -135,9 +142,10 @@ class Material:
         path = self.folder / f"{name}.npy"
         if not path.exists():
             rng = np.random.default_rng([self.options.seed, stream])
-            mapped = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-            for start in range(0, shape[0], 64):
-                rows = mapped[start : start + 64]
-                rows[...] = rng.integers(0, 256, rows.shape, np.uint8)
-            mapped.flush()
+            count, *sides = shape
+            with path.open("wb") as file:  # not mapped: where the disk is full that would be a signal, not an error
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for start in range(0, count, 64):
+                    file.write(rng.integers(0, 256, (min(64, count - start), *sides), np.uint8).data)
         return path

@@ -36,10 +36,16 @@ class Member:
         self._events: queue.Queue[Event] = queue.Queue()
         self._numbers = itertools.count()
         self._kills_before = control_groups.out_of_memory_kills()
+        self._end: Fallen | None = None  # a worker tells of its end once
         try:
             self._worker = Worker(spec, self._events, log_folder)
         except OSError as error:
             raise Fallen("missing", f"cannot start {spec.python!r}: {error.strerror}", gone=True) from None
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is known to have ended: whatever it is asked raises Fallen at once."""
+        return self._end is not None
 
     def wait_until_ready(self) -> None:
         """Return when the framework is imported. Raises Fallen."""
@@ -62,10 +68,12 @@ class Member:
         self._worker.kill()
 
     def _next(self) -> Event:
-        event = self._events.get()
-        if event["event"] in ("ready", "done", "failed"):
-            return event
-        raise self._fallen(event)
+        if self._end is None:
+            event = self._events.get()
+            if event["event"] in ("ready", "done", "failed"):
+                return event
+            self._end = self._fallen(event)
+        raise self._end
 
     def _fallen(self, event: Event) -> Fallen:
         reason = str(event.get("reason", "ended"))

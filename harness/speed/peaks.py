@@ -14,10 +14,9 @@ import numpy as np
 
 from harness import environment
 from harness.speed.effort import Budget
-from harness.speed.member import Fallen
 from harness.speed.options import Effort
 from harness.speed.rows import Row
-from harness.speed.seat import Seat, task_settings
+from harness.speed.seat import Ask, Seat, task_settings
 from impls.protocol import Probe, Settings
 
 KINDS = ("matmul", "convolution", "copy")
@@ -48,56 +47,79 @@ class Peaks:
     seed: int
     keep: Callable[[Row], None]
     _found: dict[tuple[str, str], Peak] = field(default_factory=dict)
+    _known: set[tuple[str, ...]] = field(default_factory=set)  # device, precision, framework and kind of each row
+    _answered: set[tuple[str, str]] = field(default_factory=set)  # every worker there answered, though some with no
 
     def of(self, device: str, precision: str) -> Peak | None:
         """What was measured; None where nothing was tried yet."""
         return self._found.get((device, precision))
+
+    def settled(self, device: str, precision: str) -> bool:
+        """Whether another attempt could tell no more."""
+        peak = self.of(device, precision) or Peak()
+        whole = peak.tflops is not None and peak.gb_per_s is not None
+        return whole or (device, precision) in self._answered
 
     def take(self, rows: Sequence[Row]) -> None:
         """Rows of an earlier part of the run."""
         for row in rows:
             self._add(row)
 
-    def measure(self, seats: Sequence[Seat], device: str, precision: str) -> None:
-        """Every kind in every seat, in turn and in random order, and one row for each."""
-        self._found.setdefault((device, precision), Peak())
+    def measure(self, seats: Sequence[Seat], device: str, precision: str, ask: Ask) -> None:
+        """Every kind that has no row yet in every seat, in turn and in random order, and one row for each.
+
+        A worker that ends costs its own rows, and another attempt may be made.
+        """
+        times = self._rounds(seats, device, precision, ask)
         sizes = self._sizes(device)
-        times: Times = {}
-        rng = np.random.default_rng([self.seed, 10])
-        left = [(index, kind) for index in range(len(seats)) for kind in KINDS]
-        for _ in range(self.budget.probe_rounds):
-            for place in rng.permutation(len(left)):
-                index, kind = left[place]
-                found = self._probe(seats[index], kind, sizes[kind], device, precision)
-                if found is not None:
-                    times.setdefault((index, kind), []).append(found)
         rows = [
             self._row(seats[index], kind, sizes[kind], device, precision, rounds)
             for (index, kind), rounds in sorted(times.items())
         ]
         for row in rows:
             self._add(row)
-        peak = self._found[device, precision]
+        peak = self.of(device, precision) or Peak()
         for row in rows:
             best = peak.gb_per_s == row["gb_per_s"] if row["probe"] == "copy" else peak.tflops == row["tflops"]
             self.keep(row | {"best": "yes" if best else "no"})
+        if seats and not any(seat.member.gone for seat in seats):
+            self._answered.add((device, precision))
 
-    def _probe(self, seat: Seat, kind: str, size: int, device: str, precision: str) -> float | None:
+    def _rounds(self, seats: Sequence[Seat], device: str, precision: str, ask: Ask) -> Times:
+        times: Times = {}
+        refused: set[tuple[int, str]] = set()  # no such precision, or too large: the others tell the peak
+        rng = np.random.default_rng([self.seed, 10])
+        places = [
+            (index, kind)
+            for index, seat in enumerate(seats)
+            for kind in KINDS
+            if (device, precision, seat.who.framework, kind) not in self._known
+        ]
+        for _ in range(self.budget.probe_rounds):
+            for chosen in rng.permutation(len(places)):
+                index, kind = place = places[chosen]
+                if place in refused:
+                    continue
+                found = self._probe(seats[index], kind, device, precision, ask)
+                if found is None:
+                    refused.add(place)
+                else:
+                    times.setdefault(place, []).append(found)
+        return times
+
+    def _probe(self, seat: Seat, kind: str, device: str, precision: str, ask: Ask) -> float | None:
         settings = Settings(seat.settings.tuning, precision, device)  # type: ignore[arg-type]
-        try:
-            found = seat.member.ask(
-                "speed-probe",
-                kind=kind,
-                size=size,
-                seconds=self.budget.probe_s,
-                samples=SAMPLES,
-                **task_settings(settings),
-            )
-        except Fallen as fallen:
-            if fallen.gone:
-                raise
-            return None  # no such precision, or too large: the others tell the peak
-        return float(statistics.median(found["times"]))
+        found = ask(
+            seat,
+            f"peak by {kind}",
+            "speed-probe",
+            kind=kind,
+            size=self._sizes(device)[kind],
+            seconds=self.budget.probe_s,
+            samples=SAMPLES,
+            **task_settings(settings),
+        )
+        return None if found is None else float(statistics.median(found["times"]))
 
     def _sizes(self, device: str) -> dict[str, int]:
         kind = "cpu" if device == "cpu" else "cuda"
@@ -128,7 +150,9 @@ class Peaks:
         }
 
     def _add(self, row: Row) -> None:
-        peak = self._found.setdefault((row["device"], row["precision"]), Peak())
+        place = (row["device"], row["precision"])
+        self._known.add((*place, row["framework"], row["probe"]))
+        peak = self._found.setdefault(place, Peak())
         if row["tflops"] is not None:
             peak.tflops = max(peak.tflops or 0.0, row["tflops"])
         if row["gb_per_s"] is not None:

@@ -65,9 +65,14 @@ def check_weights(path: Path, run: Mapping[str, Any], hashes: Mapping[str, str])
             )
 
 
+def that_stand(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the table `speed` that need no second measurement."""
+    return [row for row in rows if row.get("status") in KEPT]
+
+
 def keep_what_stands(folder: RunFolder) -> dict[str, list[Row]]:
     """Rows that need no second measurement, by kind; the folder has these and no others afterwards."""
-    speed = [row for row in folder.rows("speed") if row.get("status") in KEPT]
+    speed = that_stand(folder.rows("speed"))
     whole = {key_of(row) for row in speed}
     layers = {_layer_key(row) for row in speed}
     stands: dict[str, list[Row]] = {
@@ -78,7 +83,7 @@ def keep_what_stands(folder: RunFolder) -> dict[str, list[Row]]:
         "exchange": _once(folder.rows("exchange")),
     }
     for kind, rows in stands.items():
-        folder.replace(kind, rows)
+        folder.keep_only(kind, rows)
     return {kind: rows for kind, rows in stands.items() if rows}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,14 @@ def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def key(who: Who, setting: Setting) -> tuple[Any, ...]:
     """The same of a setting that has no row yet."""
     return key_of({"framework": who.framework, "tuning": who.tuning, **setting.columns()})
+
+
+def left(
+    settings: Sequence[Setting], whos: Sequence[Who], rows: Sequence[Mapping[str, Any]]
+) -> dict[Setting, list[Who]]:
+    """Setting -> who has no row for it yet, in the order in which they are measured."""
+    done = {key_of(row) for row in rows}
+    return {setting: [who for who in whos if key(who, setting) not in done] for setting in dict.fromkeys(settings)}
 
 
 def signature(who: Who, setting: Setting, version: str, weights_hash: str, seed: int) -> str:

@@ -50,6 +50,7 @@ class SpeedRun:
     frameworks: dict[str, Mapping[str, str]] = field(default_factory=dict)  # framework -> all it says of itself
     on_described: Callable[[Mapping[str, Mapping[str, str]]], None] | None = None  # hears it before anything is timed
     orders: list[dict[str, Any]] = field(default_factory=list)  # of the blocks of each setting
+    beside: list[Row] = field(default_factory=list)  # status and reason of workers that ended in probes and layers
 
     def __post_init__(self) -> None:
         """What all settings share."""
@@ -63,11 +64,7 @@ class SpeedRun:
 
     def measure(self, settings: Sequence[Setting], whos: Sequence[Who]) -> None:
         """Whatever is not measured yet."""
-        done = {tables.key_of(row) for row in self.rows}
-        left = {
-            setting: [who for who in whos if tables.key(who, setting) not in done]
-            for setting in dict.fromkeys(settings)
-        }
+        left = tables.left(settings, whos, self.rows)
         for setting, missing in left.items():
             for who in missing:
                 self.progress.expect(label_of(who, setting), self._expected_s(setting, who))
@@ -121,17 +118,14 @@ class SpeedRun:
                 member.kill()
 
     def _measured(self, setting: Setting, seats: list[Seat], rng: np.random.Generator) -> None:
-        prepared = self.material.prepare(setting)  # while the workers import
-        self._learn(weights={setting.network: prepared.weights_hash})
         cohort = Cohort(
             setting=setting,
-            prepared=prepared,
             seats=seats,
             budget=self.budget,
             folder=self.material.folder,
             rng=rng,
             gpus=watch.gpus(setting.device, setting.devices),
-            failed=lambda seat, fallen: self._fell(seat, setting, prepared, fallen),
+            failed=lambda seat, fallen: self._fell(seat, setting, fallen),
             keep_sample=lambda row: self.keep("sample", row),
             say=self.progress.say,
             advanced=lambda seat, share: self.progress.advance(
@@ -143,15 +137,34 @@ class SpeedRun:
         if self.on_described is not None:
             self.on_described(told)
         self._learn(frameworks=told)
-        cohort.measure()
+        prepared = self._prepared(setting, seats)
+        if prepared is None:
+            return
+        cohort.measure(prepared)
         self.orders.append({"setting": setting.told(), "blocks": cohort.order})
         self.note(order=self.orders)
-        self._peaks(setting, seats)
-        estimated = [self._finished(seat, setting, prepared) for seat in seats]
+        try:
+            self._peaks(setting, seats)
+        finally:  # what was measured is kept, also where the probes are interrupted
+            estimated = [self._finished(seat, setting) for seat in seats]
         if self.options.layers and setting.devices == 1:
             self._layers(setting, prepared, seats, estimated, rng)
         for seat in seats:
             seat.member.finish()
+
+    def _prepared(self, setting: Setting, seats: Sequence[Seat]) -> Prepared | None:
+        """The setting's weights and reference, once there is a framework on its device; else None."""
+        if not seats:
+            return None
+        try:
+            prepared = self.material.prepare(setting)
+        except MemoryError as error:
+            for seat in seats:
+                reason = f"the float64 reference has no room in memory: {error}"
+                self._fell(seat, setting, Fallen("does-not-fit", reason, gone=False))
+            return None
+        self._learn(weights={setting.network: prepared.weights_hash})
+        return prepared
 
     def _learn(
         self,
@@ -169,26 +182,45 @@ class SpeedRun:
 
     def _peaks(self, setting: Setting, seats: Sequence[Seat]) -> None:
         """Once for each device and precision: on one device, by one worker of each framework, its loop gone."""
-        if not seats or self.peaks.of(setting.device, setting.precision) is not None:
+        if not seats or self.peaks.settled(setting.device, setting.precision):
             return
         best = {seat.who.framework: seat for seat in sorted(seats, key=lambda seat: seat.who.tuning)}  # tuned is last
         with contextlib.ExitStack() as stack:
             probed = list(best.values())
             if setting.devices > 1:
-                probed = [self._alone(seat, setting, stack) for seat in probed]
-            with contextlib.suppress(Fallen):  # the setting was measured before; its row stands without a peak
-                self.peaks.measure(probed, setting.device, setting.precision)
+                probed = [alone for seat in probed if (alone := self._alone(seat, setting, stack)) is not None]
+            self.peaks.measure(probed, setting.device, setting.precision, self._ask_beside)
         peak = self.peaks.of(setting.device, setting.precision) or Peak()
         if peak.tflops is not None:
             self.progress.say(f"peak {peak.tflops * 1e3:.0f} GFLOP/s, copy {peak.gb_per_s or 0:.1f} GB/s")
 
-    def _alone(self, seat: Seat, setting: Setting, stack: contextlib.ExitStack) -> Seat:
-        """A worker on one device in place of one that is spread over several."""
+    def _alone(self, seat: Seat, setting: Setting, stack: contextlib.ExitStack) -> Seat | None:
+        """A worker on one device in place of one that is spread over several; None where it does not start."""
         settings = Settings(seat.settings.tuning, setting.precision, setting.device)
-        member = Member(spec_of(self.options, seat.who, settings, alone=True), self.material.folder)
-        stack.callback(member.kill)
-        member.wait_until_ready()
+        try:
+            member = Member(spec_of(self.options, seat.who, settings, alone=True), self.material.folder)
+            stack.callback(member.kill)
+            member.wait_until_ready()
+        except Fallen as fallen:
+            self._fell_beside(seat, "peak", fallen)
+            return None
         return Seat(seat.who, settings, member, seat.facts)
+
+    def _ask_beside(self, seat: Seat, what: str, do: str, **fields: Any) -> Mapping[str, Any] | None:
+        """`seat.Ask`: the setting was measured before, and its row stands whatever becomes of this."""
+        if seat.member.gone:
+            return None
+        try:
+            return seat.member.ask(do, **fields)
+        except Fallen as fallen:
+            self._fell_beside(seat, what, fallen)
+            return None
+
+    def _fell_beside(self, seat: Seat, what: str, fallen: Fallen) -> None:
+        said = f"{seat.who.label}: {what}: {fallen.status}: {fallen.reason}"
+        self.progress.say(said.splitlines()[0])
+        if fallen.gone:
+            self.beside.append({"status": fallen.status, "reason": said})
 
     def _layers(
         self,
@@ -198,29 +230,25 @@ class SpeedRun:
         estimated: Sequence[Interval],
         rng: np.random.Generator,
     ) -> None:
-        times = LayerTimes(setting, prepared, seats, self.budget, rng, self.progress.say)
-        try:
-            times.measure()
-        except Fallen as fallen:
-            self.progress.say(f"layers of {setting.told()}: {fallen.reason}")
-            return
+        times = LayerTimes(setting, prepared, seats, self.budget, rng, self._ask_beside, self.progress.say)
+        times.measure()
         peak = self.peaks.of(setting.device, setting.precision) or Peak()
         for index, (seat, step) in enumerate(zip(seats, estimated, strict=True)):
-            for row in times.rows(index, step, peak, self._signature(seat, setting, prepared)):
+            signature = self._signature(seat.who, setting, seat.facts.get("version", ""))
+            for row in times.rows(index, step, peak, signature):
                 self.keep("layer", row)
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
-    def _signature(self, seat: Seat, setting: Setting, prepared: Prepared) -> str:
-        version = seat.facts.get("version", "")
-        return tables.signature(seat.who, setting, version, prepared.weights_hash, self.options.seed)
+    def _signature(self, who: Who, setting: Setting, version: str = "") -> str:
+        return tables.signature(who, setting, version, self.weights.get(setting.network, ""), self.options.seed)
 
-    def _fell(self, seat: Seat, setting: Setting, prepared: Prepared, fallen: Fallen) -> None:
-        signature = self._signature(seat, setting, prepared)
+    def _fell(self, seat: Seat, setting: Setting, fallen: Fallen) -> None:
+        signature = self._signature(seat.who, setting, seat.facts.get("version", ""))
         known = {name: seat.found.get(name) for name in ("compile_s", "first_step_s", "verdict", "gauge", *TRAINED)}
         self._row(seat.who, setting, signature, status=fallen.status, reason=fallen.reason, **known)
 
-    def _finished(self, seat: Seat, setting: Setting, prepared: Prepared) -> Interval:
+    def _finished(self, seat: Seat, setting: Setting) -> Interval:
         """The row of a seat that was measured to the end."""
         found, spread = estimate(seat.blocks), block_spread(seat.blocks)
         rate = setting.batch_size / found.value
@@ -234,7 +262,7 @@ class SpeedRun:
         self._row(
             seat.who,
             setting,
-            self._signature(seat, setting, prepared),
+            self._signature(seat.who, setting, seat.facts.get("version", "")),
             status="measured",
             samples=sum(len(block) for block in seat.blocks),
             images_per_s=rate,
@@ -254,7 +282,7 @@ class SpeedRun:
 
     def _row(self, who: Who, setting: Setting, signature: str, **found: Any) -> None:
         if not signature:
-            signature = tables.signature(who, setting, "", self.weights.get(setting.network, ""), self.options.seed)
+            signature = self._signature(who, setting)
         made = tables.speed_row(who, setting, signature=signature, **found)
         self.rows.append(made)
         self.keep("speed", made)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.launch import WorkerSpec
 from harness.speed.cluster import VARIABLES
@@ -41,6 +42,13 @@ class Seat:
         return task_settings(self.settings)
 
 
+class Ask(Protocol):
+    """Has a task done that stands beside a setting's own figure."""
+
+    def __call__(self, seat: Seat, what: str, do: str, **fields: Any) -> Mapping[str, Any] | None:
+        """The fields of the answer; None where it came to nothing, which has been told then. `what` names it."""
+
+
 def task_settings(settings: Settings) -> dict[str, Any]:
     """Settings as fields of a task."""
     return {name: getattr(settings, name) for name in ("tuning", "precision", "device", "devices", "split")}
@@ -64,6 +72,15 @@ def spec_of(options: SpeedOptions, who: Who, settings: Settings, *, alone: bool 
         extra_environment=environment,
         without=VARIABLES if alone else (),
     )
+
+
+def variables(who: Who, settings: Sequence[Setting]) -> dict[str, str]:
+    """What the workers' environment is given for these settings, for run.json."""
+    found: dict[str, str] = {}
+    for setting in settings:
+        with contextlib.suppress(Unsupported):  # its row will say so
+            found |= registry.environment(who.framework, setting.settings(who.tuning))  # type: ignore[arg-type]
+    return found
 
 
 def started(options: SpeedOptions, who: Who, setting: Setting, folder: Path) -> Seat:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import environment, run_claim, same_ground
+from harness import environment, going_on, run_claim, same_ground
 from harness.errors import AlexbenchError, gravest
 from harness.kept_rows import keeper
 from harness.parity.command import in_folder
@@ -26,6 +26,7 @@ from harness.training.jobs import planned
 from harness.training.options import TrainOptions
 from harness.training.plan import Plan
 from harness.training.run import Moment, published, resumed_from, train
+from harness.training.trainer import variables
 
 Outcome = tuple[int, list[str], dict[str, float]]
 
@@ -72,6 +73,7 @@ def _facts(jobs: Sequence[Job]) -> dict[str, Any]:
         "recipe": asdict(jobs[0].network.recipe),
         "weights": resume.hashes(jobs),
         "layers": [layer.name for layer in jobs[0].network.layers],
+        "worker_environment": {job.name: variables(job) for job in jobs},
         "files": [file.name for job in jobs for file in published(Path(), job.name)],  # --overwrite removes them
     }
 
@@ -81,7 +83,7 @@ def _run(session: Session) -> int:
         return in_folder(session.folder, session.run)
     except BaseException:
         if session.has_checkpoint():
-            _say_first(summary.to_go_on(session.folder.path))
+            going_on.tell(session.folder)
         raise
 
 

@@ -109,4 +109,4 @@ def keep_what_stands(folder: RunFolder, begun: Mapping[str, Standing]) -> None:
         found = folder.rows(kind)
         stands = [row for row in found if int(row.get("step") or 0) <= steps.get(str(row.get("label")), 0)]
         if len(stands) < len(found):
-            folder.replace(kind, stands)
+            folder.keep_only(kind, stands)

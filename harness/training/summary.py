@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness import going_on
 from harness.errors import AlexbenchError
 from harness.run_folder import RunFolder
 from harness.training.job import Trained
@@ -36,10 +37,5 @@ def commands(
         file, data = shlex.quote(str(trained[0].best)), shlex.quote(options.data)
         lines.append(f"score it: alexbench evaluate --weights {file} --data {data} --crops 1,10")
     if any(not isinstance(error, Diverged) for error in failed.values()):  # the same steps would diverge again
-        lines.append(to_go_on(folder))
+        lines.append(going_on.line("train", folder))
     return lines
-
-
-def to_go_on(folder: Path) -> str:
-    """The command line that goes on with a run."""
-    return f"go on with: alexbench train --resume {shlex.quote(str(folder))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -126,10 +127,11 @@ class Trainer:
             status = "missing" if fallen.status == "unsupported" else fallen.status  # the device is not there
             raise Fallen(status, fallen.reason, gone=fallen.gone) from None
 
-    def _say_begun(self, compile_s: float) -> None:
+    def _say_begun(self, compile_s: float | None) -> None:
         job, step = self.plan.job, self.standing.step
         begun = f"initial weights {str(job.weights or job.init)!r}" if not step else f"going on after step {step}"
-        self.say(f"{job.name}: {job.framework} {self._version}, compiled in {compile_s:.1f} s, {begun}")
+        compiling = "" if compile_s is None else f"compiled in {compile_s:.1f} s, "
+        self.say(f"{job.name}: {job.framework} {self._version}, {compiling}{begun}")
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
@@ -263,6 +265,13 @@ def spec_of(job: Job) -> WorkerSpec:
         silence_limit_s=job.timeout_s,
         extra_environment=environment_of(job.framework, settings),
     )
+
+
+def variables(job: Job) -> dict[str, str]:
+    """What the worker's environment is given, for run.json."""
+    with contextlib.suppress(Fallen):  # the training will say so
+        return dict(spec_of(job).extra_environment)
+    return {}
 
 
 def environment_of(framework: str, settings: Settings) -> dict[str, str]:

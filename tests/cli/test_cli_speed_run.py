@@ -40,6 +40,7 @@ def test_a_run_leaves_rows_samples_peaks_layers_and_a_report(tmp_path: Path) -> 
         assert "weights:" in row["signature"] and "tuning:stock" in row["signature"]
         assert float(row["peak_memory_mb"]) > 10
         assert row["emulated"] == "no" and not row["joules_per_image"]
+        assert row["compile_s"] == "" and float(row["first_step_s"]) > 0  # NumPy compiles nothing
     samples = table(out, "sample", warm="yes")
     assert Counter(row["tuning"] for row in samples) == {row["tuning"]: int(row["samples"]) for row in rows}
     assert {row["block"] for row in samples} == {"1", "2", "3"}
@@ -107,6 +108,7 @@ def test_a_worker_killed_in_a_block_costs_its_own_row_and_resume_completes_it(tm
     given = ("--frameworks", "numpy-killed,numpy", "--tuning", "stock")
     done = speed(*SMALL, *given, out=out, plugins=plugins, SPARE_FILE=str(spare))
     assert done.returncode == 4, told(done)
+    assert f"go on with: alexbench speed --resume {out}\n" in done.stderr
     assert statuses(out) == {"numpy-killed/stock": "crashed", "numpy/stock": "measured"}
     (fallen,) = table(out, framework="numpy-killed")
     assert "SIGKILL" in fallen["reason"] and not figures(fallen)
@@ -114,6 +116,8 @@ def test_a_worker_killed_in_a_block_costs_its_own_row_and_resume_completes_it(tm
     spare.touch()
     again = resumed(out, plugins, SPARE_FILE=str(spare))
     assert again.returncode == 0, told(again)
+    assert "go on with" not in again.stderr
+    assert {file.stem for file in out.glob("*.parquet")} == {"speed", "sample", "peak"}  # and none without rows
     assert statuses(out) == {"numpy-killed/stock": "measured", "numpy/stock": "measured"}
     assert table(out, framework="numpy") == [before]
     assert run_json(out)["status"] == "complete"
@@ -133,12 +137,13 @@ def test_what_was_measured_outlives_an_end_of_the_command_and_resume_adds_the_re
     with under_way(*sweep, "--frameworks", "numpy-slow", out=out, plugins=plugins) as process:
         wait_until(lambda: len(kept(out, "speed")) == 1 and any(row["block"] == 1 for row in kept(out, "sample")[-1:]))
         process.send_signal(number)
-        process.communicate(timeout=60)
+        _, complaint = process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     wait_until(lambda: not workers_of(out))
     if number != signal.SIGKILL:
         assert run_json(out)["status"] == "interrupted"
         assert [row["batch_size"] for row in table(out)] == ["2"]
+        assert f"go on with: alexbench speed --resume {out}\n" in complaint
     first = None if number == signal.SIGKILL else table(out)[0]
     done = resumed(out, plugins)
     assert done.returncode == 0, told(done)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from harness.errors import CannotMeasure, UsageError
-from harness.speed import cluster, estimate, follow
+from harness.speed import cluster, command, estimate, follow
 from harness.speed.effort import BUDGETS, LEAST_SAMPLE_S, block_plan
 from harness.speed.matrix import Setting, matrix
 from harness.speed.member import OUT_OF_MEMORY
 from harness.speed.options import SpeedOptions
 from harness.speed.rows import Who, exchange_rows, step_flops
 from harness.speed.run import cohorts
+from harness.speed.seat import variables
 from impls import catalog, split
 
 PAPER = Setting("paper", "cpu", 1, "none", "float32", 128, "synthetic", "train-step")
@@ -185,3 +187,26 @@ def test_a_run_over_processes_takes_the_tuned_form_and_a_device_each() -> None:
     assert (found.tunings, found.devices) == (("tuned",), 2)
     assert follow.checked(SpeedOptions(frameworks=("torch",), splits=("data",), tunings=("stock",), devices=4),
                           cluster.Place("torch", 0, 2)).tunings == ("stock",)  # fmt: skip
+
+
+def test_tensorflow_tuned_on_a_cpu_has_onednn_whatever_the_processor_and_the_run_says_so() -> None:
+    options = SpeedOptions(frameworks=("tensorflow", "torch"), precisions=("float32", "bfloat16"))
+    found = {tuning: variables(Who("tensorflow", tuning), matrix(options)) for tuning in ("stock", "tuned")}
+    assert found["tuned"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert "TF_ENABLE_ONEDNN_OPTS" not in found["stock"]
+    on_gpu = matrix(replace(options, device="cuda"))
+    assert "TF_ENABLE_ONEDNN_OPTS" not in variables(Who("tensorflow", "tuned"), on_gpu)
+    whos = [Who("tensorflow", tuning) for tuning in ("stock", "tuned")]
+    kept = command.first_facts(options, matrix(options), whos)["worker_environment"]
+    assert kept == {f"tensorflow/{tuning}": found[tuning] for tuning in ("stock", "tuned")}
+
+
+def test_what_does_not_fit_is_a_row_and_decides_the_end_only_where_nothing_was_measured() -> None:
+    def code(*statuses: str, beside: tuple[str, ...] = ()) -> int:
+        return command.exit_code([{"status": status} for status in statuses], [{"status": one} for one in beside])
+
+    assert code("measured", "does-not-fit", "unsupported") == 0
+    assert code("does-not-fit") == code("does-not-fit", "unsupported") == 3
+    assert code("measured", beside=("does-not-fit",)) == code("measured", beside=("missing",)) == 0
+    assert code("measured", beside=("crashed",)) == code("does-not-fit", beside=("timed-out",)) == 4
+    assert code("parity-failed", "crashed", beside=("crashed",)) == 1

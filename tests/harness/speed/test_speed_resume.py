@@ -98,3 +98,19 @@ def test_arguments_of_another_version_are_refused(tmp_path: Path) -> None:
     del run["arguments"]["effort"]
     with pytest.raises(UsageError, match="another version"):
         resume.options_of(tmp_path / "out", run, OPTIONS)
+
+
+def test_a_kind_of_which_no_row_stands_leaves_no_table(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    folder = RunFolder.create("speed", resume.arguments(OPTIONS), out)
+    folder.append("speed", row(2, "crashed"))
+    folder.append("sample", sample(2))
+    folder.close("complete")
+    again = RunFolder.reopen(out)
+    assert resume.keep_what_stands(again) == {}
+    again.append("speed", row(2))
+    again.close("complete")
+    run = facts_of(out)
+    assert run["rows"] == {"speed": 1}
+    assert {file.name for file in out.iterdir()} == {"run.json", *run["files"]}
+    assert not [name for name in run["files"] if name.startswith(("sample", "layer", "peak", "exchange"))]

@@ -47,8 +47,8 @@ class NumpyLoop:
     def load(self, batch: Batch) -> None:
         self._batch = batch
 
-    def compile(self) -> None:
-        """Nothing to compile."""
+    def compile(self) -> bool:
+        return False
 
     def wait(self) -> None:
         """NumPy is done when it returns."""
@@ -126,8 +126,11 @@ class NumpyFramework:
         """Not asked for."""
 
     def build(self, network: Network, weights: Mapping[str, Array], settings: Settings) -> NumpyImplementation:
-        if settings.devices > 1 or settings.precision != "float32":
+        devices = 2 if self._fault == "alone" else 1  # which computes everything on each of two
+        if settings.devices > devices or settings.precision != "float32":
             raise Unsupported(f"NumPy has one device and float32, not {settings.devices} and {settings.precision}")
+        if self._fault == "alone":
+            Path(os.environ["STARTED_FILE"]).touch()
         return NumpyImplementation(network, weights, self._fault)
 
     def layer_work(
@@ -140,6 +143,8 @@ class NumpyFramework:
         backward: bool,
         of_input: bool = True,
     ) -> NumpyWork:
+        if self._fault == "layer" and layer.name == "conv2":
+            os.kill(os.getpid(), signal.SIGKILL)
         mask = np.ones_like(x) if isinstance(layer, Dropout) else None
         y = operators.forward(layer, x, parameters, mask)
 
@@ -153,6 +158,8 @@ class NumpyFramework:
     def probe(self, probe: Probe, settings: Settings) -> NumpyWork:
         if probe.kind == "convolution":
             raise Unsupported("NumPy has no convolution")
+        if self._fault == "probe":
+            os.kill(os.getpid(), signal.SIGKILL)
         x = np.ones((probe.size, probe.size) if probe.kind == "matmul" else probe.size, np.float32)
         return NumpyWork((lambda: x @ x) if probe.kind == "matmul" else x.copy)
 
@@ -163,5 +170,8 @@ class NumpyFramework:
         raise Unsupported("NumPy knows no other processes")
 
 
-FAULTS = ("", "gradient", "frozen", "memory", "killed", "slow")
-RIGHT, GRADIENT, FROZEN, MEMORY, KILLED, SLOW = (NumpyFramework(fault) for fault in FAULTS)
+FAULTS = ("", "gradient", "frozen", "memory", "killed", "slow", "probe", "layer", "alone")
+RIGHT, GRADIENT, FROZEN, MEMORY, KILLED, SLOW, PROBE, LAYER, ALONE = (NumpyFramework(fault) for fault in FAULTS)
+
+if (started := os.environ.get("STARTED_FILE")) and Path(started).exists():  # a second process does not come up
+    os.kill(os.getpid(), signal.SIGKILL)
