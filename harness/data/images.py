@@ -6,6 +6,7 @@ it happens here, in Pillow. A decoded image is uint8 [H, W, 3] in RGB order.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import io
 import warnings
@@ -25,7 +26,31 @@ Pixels = NDArray[np.uint8]  # [H, W, 3]
 
 SHORTEST_SIDE = 8
 MAX_PIXELS = 100_000_000
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+
+# Formats that Pillow reads by itself, with the endings it knows for them. No other is tried, whatever a file is called:
+# it would start Ghostscript for EPS, and its rarer readers have been tried less.
+FORMATS: dict[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),  # its reader takes MPO too
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "AVIF": (".avif", ".avifs"),
+}
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+ENDINGS = tuple(SUFFIXES)
+
+# Files and folders that systems and programs leave among others; hidden ones begin with a point.
+SYSTEM_NAMES = frozenset(
+    {
+        "__macosx", "__pycache__", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "icon\r",
+        "desktop.ini", "ehthumbs.db", "ehthumbs_vista.db", "thumbs.db", "lost+found", "system volume information",
+    }
+)  # fmt: skip
 
 # Red, green and blue means of ImageNet, rounded to whole numbers as in Caffe's models (104, 117, 123 in its BGR order):
 # subtracting a whole number from a pixel is exact in float32.
@@ -61,6 +86,16 @@ def photographs() -> list[Path]:
     )
 
 
+def is_image_name(name: str) -> bool:
+    """Whether a file is called as an image is."""
+    return name.lower().endswith(ENDINGS)
+
+
+def is_system_name(name: str) -> bool:
+    """Whether a file or a folder is hidden, or a system's own."""
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
+
+
 def expand(paths: Sequence[Path]) -> list[Path]:
     """Files as they stand, a directory as its image files sorted by name. Raises ImageError for an empty directory."""
     found: list[Path] = []
@@ -69,13 +104,17 @@ def expand(paths: Sequence[Path]) -> list[Path]:
             found.append(path)
             continue
         try:
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+            inside = sorted(file for file in path.iterdir() if _is_shown_image(file.name) and file.is_file())
         except OSError as error:
             raise ImageError(f"cannot read folder {str(path)!r}: {error.strerror}") from error
         if not inside:
             raise ImageError(f"folder {str(path)!r} holds no image: expected files in {', '.join(sorted(SUFFIXES))}")
         found.extend(inside)
     return found
+
+
+def _is_shown_image(name: str) -> bool:
+    return is_image_name(name) and not is_system_name(name)
 
 
 def load(path: Path) -> Pixels:
@@ -94,7 +133,7 @@ def decode(path: Path, data: bytes | None = None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on size and broken tags: what matters is an error below
-            with Image.open(path if data is None else io.BytesIO(data)) as image:
+            with _opened(path if data is None else io.BytesIO(data)) as image:
                 _check_size(path, *image.size)
                 form = image.format
                 ImageOps.exif_transpose(image, in_place=True)  # a copy of every image would cost a tenth of the time
@@ -107,10 +146,22 @@ def decode(path: Path, data: bytes | None = None) -> Image.Image:
         raise ImageError(f"{str(path)!r} is too large ({error}): resize it to at most {MAX_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
         raise ImageError(
-            f"{str(path)!r} is not an image that Pillow can read: pass JPEG, PNG or another common format"
+            f"{str(path)!r} is not an image that Pillow can read: pass one of {', '.join(_formats())}"
         ) from None
     except Exception as error:  # what Pillow raises for a damaged file depends on its format and on where it is damaged
         raise ImageError(_unreadable(path, error)) from None
+
+
+def _opened(file: Path | io.BytesIO) -> Image.Image:
+    """An image with nothing but its header read: the one place where a file is handed to Pillow."""
+    return Image.open(file, formats=_formats())
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow has: AVIF came with 11.3."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _unreadable(path: Path, error: Exception) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import re
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from harness.data import images
 from harness.data.images import ImageError
@@ -171,6 +173,58 @@ def test_a_bad_image_is_refused_in_one_line_that_names_it(tmp_path: Path, conten
     assert "bad.png" in str(caught.value)
 
 
+@pytest.mark.parametrize("form", ["EPS", "PDF", "TGA", "DDS", "PCX", "ICO", "SGI"])
+def test_only_formats_that_are_known_are_opened_whatever_a_file_is_called(tmp_path, monkeypatch, form):
+    stream = io.BytesIO()
+    Image.fromarray(gradient()).save(stream, form)
+    started: list[object] = []
+    for name in ("Popen", "run", "call", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, name, lambda *arguments, **_: started.append(arguments))
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "/bin/false")  # as if Ghostscript were there
+    for file in (tmp_path / "photo.jpg", tmp_path / f"photo.{form.lower()}"):
+        file.write_bytes(stream.getvalue())
+        with pytest.raises(ImageError, match=r"photo.* is not an image that Pillow can read: pass one of JPEG, PNG, "):
+            images.load(file)
+        with pytest.raises(ImageError, match="is not an image that Pillow can read"):
+            images.decode(file, stream.getvalue())
+    assert not started
+
+
+def test_an_image_with_ghostscript_at_hand_would_start_it_without_the_list(tmp_path, monkeypatch):
+    Image.fromarray(gradient()).save(tmp_path / "photo.jpg", "EPS")
+    started: list[object] = []
+    monkeypatch.setattr(subprocess, "check_call", lambda *arguments, **_: started.append(arguments))
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "/bin/false")
+    with contextlib.suppress(Exception), Image.open(tmp_path / "photo.jpg") as image:
+        image.load()
+    assert started  # so the test above would have seen it
+
+
+def test_the_endings_are_those_that_pillow_has_for_the_formats():
+    Image.init()
+    known = {form: {end for end, of in Image.registered_extensions().items() if of == form} for form in images.FORMATS}
+    known["JPEG"] |= {".mpo"}
+    for form in known.keys() & set(Image.OPEN):
+        assert set(images.FORMATS[form]) == known[form]
+
+
+def test_no_other_place_opens_images():
+    root = Path(images.__file__).parents[2]
+    found = [
+        path.relative_to(root).as_posix()
+        for folder in ("harness", "impls", "reports")
+        for path in (root / folder).rglob("*.py")
+        if re.search(r"\bImage\.open\(|\bimread\(|imageio|\bcv2\b", path.read_text(encoding="utf-8"))
+    ]
+    assert found == ["harness/data/images.py"]
+
+
+def test_a_folder_of_photographs_leaves_out_what_is_hidden_or_a_systems_own(tmp_path):
+    for name in ("b.jfif", "a.jpg", ".c.jpg", "._a.jpg", "note.txt"):
+        save(tmp_path / "one.jpg", gradient()).rename(tmp_path / name)
+    assert [path.name for path in images.expand([tmp_path])] == ["a.jpg", "b.jfif"]
+
+
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"cannot read image '.*none.png': No such file or directory"):
         images.load(tmp_path / "none.png")
@@ -261,5 +315,5 @@ def test_a_folder_stands_for_its_images_in_order(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"holds no image: expected files in \.bmp"):
+    with pytest.raises(ImageError, match=r"holds no image: expected files in \.apng"):
         images.expand([tmp_path])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
-from harness.data.images import SUFFIXES
+from harness.data.images import is_image_name
 from harness.data.sources.source import Skip
 from harness.errors import UsageError
 
@@ -76,7 +76,7 @@ def _unzipped(archive: Path) -> IO[bytes]:
 
 
 def _is_image(found: Member | Skip) -> bool:
-    return PurePosixPath(found.name).suffix.lower() in SUFFIXES
+    return is_image_name(found.name)
 
 
 def _no_image(title: str, found: Member | Skip) -> Skip:
