@@ -7,13 +7,12 @@ from pathlib import Path
 import click
 
 from harness import cli_options
-from harness.cli_options import FILE
-
-SOURCES = "digits, photos, imagenet:PATH, imagefolder:PATH, cifar10:PATH or mnist:PATH"
+from harness.cli_options import FILE, SOURCES
 
 
 @click.command()
-@click.option("--data", metavar="SOURCE", required=True, help=f"{SOURCES}.")
+@cli_options.data(f"{SOURCES}.")
+@cli_options.parts
 @click.option("--out", type=FILE, required=True, metavar="DIR", help="Folder to prepare.")
 @click.option(
     "--side",
@@ -28,13 +27,20 @@ SOURCES = "digits, photos, imagenet:PATH, imagefolder:PATH, cifar10:PATH or mnis
 @click.option("--resume", is_flag=True, help="Go on with a folder that broke off.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; one per core if not given.")
 def prepare(
-    data: str, out: Path, side: int | None, network: str | None, strict: bool, resume: bool, jobs: int | None
+    data: str,
+    parts: tuple[tuple[str, str], ...],
+    out: Path,
+    side: int | None,
+    network: str | None,
+    strict: bool,
+    resume: bool,
+    jobs: int | None,
 ) -> int:
     """Decode and resize images once, into a folder that training and evaluation read from.
 
-    Images that cannot be read are left out, counted, and listed in DIR/skipped.csv. A run that broke off, killed or
-    interrupted, is gone on with by --resume, and ends with the same bytes.
+    What is no image or cannot be read is left out, counted, and listed in DIR/skipped.csv. A run that broke off,
+    killed or interrupted, is gone on with by --resume, and ends with the same bytes.
     """
     from harness.data import prepare_command
 
-    return prepare_command.run(data, out, side, network, strict=strict, resume=resume, jobs=jobs)
+    return prepare_command.run(data, out, side, network, parts=parts, strict=strict, resume=resume, jobs=jobs)

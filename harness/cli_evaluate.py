@@ -20,6 +20,7 @@ from harness.evaluation.options import EvaluateOptions
 )
 @click.argument("more_weights", type=FILE, nargs=-1, metavar="")
 @cli_options.data()
+@cli_options.parts
 @click.option(
     "--part",
     type=OneName("part", lambda: evaluate_options.PARTS),

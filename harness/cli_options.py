@@ -10,7 +10,16 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from harness.cli_values import Device, FrameworkPython, NameList, OneName, framework_names, network_names
+from harness.cli_values import (
+    DataSource,
+    Device,
+    FolderParts,
+    FrameworkPython,
+    NameList,
+    OneName,
+    framework_names,
+    network_names,
+)
 
 FILE = click.Path(path_type=Path)  # whether a file is there and readable is said by the code that reads it
 Decorator = Callable[[Callable[..., int]], Callable[..., int]]
@@ -84,17 +93,31 @@ def timeout(default_s: float) -> Decorator:
     )
 
 
-def data(default: str | None = None) -> Decorator:
-    """Where images come from."""
-    # A default of None, once it is given, counts as a value: nothing would be required any more.
-    settings: dict[str, Any] = {"required": True} if default is None else {"default": default, "show_default": True}
+SOURCES = "digits, photos, imagenet:PATH, imagefolder:PATH, cifar10:PATH or mnist:PATH"
+parts: Decorator = click.option(
+    "--parts",
+    type=FolderParts(),
+    default=(),
+    help="Folders below imagefolder:PATH, where their names do not tell: train=training_set,val=test_set.",
+)
+
+
+def data(text: str = f"A folder made by `alexbench prepare`, or {SOURCES}.", *, needed: bool = True) -> Decorator:
+    """Where images come from; where it is `needed`, a command without it is told so."""
     return click.option(
         "--data",
+        type=DataSource(),
         metavar="SOURCE",
-        **settings,
-        help="A folder made by `alexbench prepare`, or digits, photos, imagenet:PATH, imagefolder:PATH, cifar10:PATH,"
-        " mnist:PATH.",
+        callback=(lambda _context, _parameter, value: needed_data(value)) if needed else None,
+        help=text,
     )
+
+
+def needed_data(value: str | None) -> str:
+    """The source. Raises UsageError where none is given."""
+    if value is None:
+        raise click.UsageError("--data is missing: name a source, such as --data digits, or a prepared folder")
+    return value
 
 
 def given(context: click.Context) -> set[str]:

@@ -30,11 +30,10 @@ def _ablated() -> list[str]:
     metavar="FILE",
     help="Draw figure 3 from these weights, and with --data figure 4. Repeatable.",
 )
-@click.option(
-    "--data",
-    metavar="SOURCE",
-    help="For figure 4 and --ablations: a folder made by `alexbench prepare`, or digits, photos, imagenet:PATH,"
-    " imagefolder:PATH, cifar10:PATH, mnist:PATH. Ablations take digits if not given.",
+@cli_options.data(
+    f"For figure 4 and --ablations: a folder made by `alexbench prepare`, or {cli_options.SOURCES}. Ablations take"
+    " digits if not given.",
+    needed=False,
 )
 @click.option("--ablations", is_flag=True, help="Train the paper's comparisons, paired over seeds.")
 @click.option(

@@ -39,12 +39,8 @@ def _one_of(option: str, kind: str, known: tuple[str, ...], default: str | None,
     help="Comma-separated, one after the other on the same batches; all installed ones if not given.",
 )
 @cli_options.network()
-@click.option(
-    "--data",
-    metavar="SOURCE",
-    help="A folder made by `alexbench prepare`, or digits, photos, imagenet:PATH, imagefolder:PATH, cifar10:PATH,"
-    " mnist:PATH.",
-)
+@cli_options.data(needed=False)
+@cli_options.parts
 @click.option(
     "--recipe",
     metavar="NAME|FILE",
@@ -100,8 +96,8 @@ def train(resume: Path | None, data: str | None, **values: Any) -> int:
     if resume is not None and (more := given - {*WITH_RESUME}):
         option = next(parameter for parameter in context.command.params if parameter.name in more)
         raise click.UsageError(f"--resume takes its settings from the run's folder: leave out {option.opts[0]}")
-    if resume is None and data is None:
-        raise click.UsageError("--data is missing: name a source, such as --data digits, or a prepared folder")
+    if resume is None:
+        data = cli_options.needed_data(data)
     if values["weights"] is not None and values["init"] is not None:
         raise click.UsageError("--init and --weights contradict each other: choose one")
     from harness.training import command

@@ -30,6 +30,13 @@ def framework_names() -> list[str]:
     return list(registry.frameworks(forward_only=True))
 
 
+def source_names() -> list[str]:
+    """Sources of data, with the colon where a path follows."""
+    from harness.data.sources import opening
+
+    return opening.names()
+
+
 def unknown(kind: str, value: str, known: Sequence[str]) -> str:
     """The message for a name that is not known: the nearest one, then all."""
     near = difflib.get_close_matches(value, known, n=1, cutoff=0.4)
@@ -114,6 +121,53 @@ class FrameworkPython(click.ParamType[Any]):
         if "=" in incomplete:
             return [CompletionItem(incomplete.partition("=")[2], type="file")]
         return [CompletionItem(f"{name}=") for name in framework_names() if name.startswith(incomplete)]
+
+
+class DataSource(click.ParamType[Any]):
+    """A source of data with its path, or a prepared folder: told apart by what opens it."""
+
+    name = "source"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it was given."""
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Sources' names; where none begins as typed, folders, behind the colon if there is one."""
+        if found := [CompletionItem(name) for name in source_names() if name.startswith(incomplete)]:
+            return found
+        return [CompletionItem(incomplete.rpartition(":")[2], type="dir")]
+
+
+class FolderParts(click.ParamType[Any]):
+    """PART=FOLDER,...: the folders of parts, each below the source's path."""
+
+    name = "PART=FOLDER,..."
+    PARTS = ("train", "val", "test")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Pairs of a part and a folder, in the order given. A comma may stand in a folder's name."""
+        if isinstance(value, tuple):
+            return value
+        pairs: list[tuple[str, str]] = []
+        for text in re.split(r",(?=[^,=/]*=)", str(value)):
+            part, equals, folder = text.strip().partition("=")
+            if not equals or not folder:
+                raise click.UsageError(
+                    f"--parts {text!r} must be PART=FOLDER, such as train=training_set,val=test_set", ctx
+                )
+            if part not in self.PARTS:
+                raise click.UsageError(unknown("part", part, self.PARTS), ctx)
+            if part in dict(pairs):
+                raise click.UsageError(f"--parts names {part} twice, {dict(pairs)[part]!r} and {folder!r}", ctx)
+            pairs.append((part, folder))
+        return tuple(pairs)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The parts that are not named yet."""
+        given, comma, last = incomplete.rpartition(",")
+        rest = [part for part in self.PARTS if part.startswith(last) and f"{part}=" not in given]
+        return [CompletionItem(f"{given}{comma}{part}=") for part in rest]
 
 
 class Device(click.ParamType[Any]):

@@ -11,22 +11,36 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import mapped
 from harness.data.journal import ChunkDone
-from harness.data.plan import DIGEST_BYTES, Plan
+from harness.data.plan import DIGEST_BYTES, REST, Plan
 from harness.data.prepared import FACTS_FILE, FORMAT, PARTS
 from harness.errors import CannotMeasure
 from reports import atomic
 
-Skipped = tuple[str, str, str]  # part, name, reason
+UNREADABLE = "it cannot be read as an image"  # stands for every reason of the decoder's, each of which names a file
+MOST_REASONS = 20
+
 Done = Mapping[tuple[str, int], ChunkDone]
+
+
+class Skipped(NamedTuple):
+    """A row of skipped.csv."""
+
+    part: str
+    name: str
+    reason: str
+    files: int = 1  # that it stands for
+    wanted: bool = True  # whether it is an image that is missed
+    decoded: bool = False  # whether it was taken for an image until it was read
 
 
 @dataclass(frozen=True)
@@ -52,14 +66,16 @@ def order_of(plan: Plan, part: str, done: Done) -> Order:
 def skipped(plan: Plan, done: Done) -> list[Skipped]:
     """Everything that is left out and why, in the order of the parts and their items."""
     found: list[Skipped] = []
-    for part in PARTS:
-        found += [(part, name, reason) for name, reason in plan.unlisted(part)]
+    for part in (*PARTS, REST):
+        found += [Skipped(part, *one) for one in plan.unlisted(part)]
         for chunk in range(plan.chunks(part) if part in plan.counts else 0):
             reasons = dict(done[part, chunk].skipped)
             if reasons:
                 items = plan.items(part, plan.span(part, chunk))
                 start = plan.span(part, chunk).start
-                found += [(part, items[index - start].name, reason) for index, reason in reasons.items()]
+                found += [
+                    Skipped(part, items[index - start].name, reason, decoded=True) for index, reason in reasons.items()
+                ]
     return found
 
 
@@ -67,12 +83,20 @@ def write_skipped(plan: Plan, found: Iterable[Skipped]) -> None:
     """skipped.csv. Raises OSError."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("part", "name", "reason"))
-    writer.writerows(found)
+    writer.writerow(("part", "name", "reason", "files"))
+    writer.writerows(one[:4] for one in found)
     atomic.write_bytes(text.getvalue().encode(errors="backslashreplace"), plan.folder / "skipped.csv")
 
 
-def finish(plan: Plan, done: Done, left_out: int) -> None:
+def _reasons(found: Iterable[Skipped]) -> dict[str, int]:
+    """Files left out for each reason, the most frequent first; 0 for what concerns folders alone."""
+    counts: Counter[str] = Counter()
+    for one in found:
+        counts[UNREADABLE if one.decoded else one.reason] += one.files
+    return dict(counts.most_common(MOST_REASONS))
+
+
+def finish(plan: Plan, done: Done, left_out: Sequence[Skipped]) -> None:
     """Write what is missing, prepared.json last, and remove what only the work needed. Raises OSError."""
     digest = hashlib.sha256(json.dumps([plan.side, plan.channels, list(plan.classes)]).encode())
     counts = {}
@@ -100,7 +124,11 @@ def finish(plan: Plan, done: Done, left_out: int) -> None:
         "parts": {part: {"images": count} for part, count in counts.items()},
         "measured": plan.measured,
         "colour": {"eigenvalues": values.tolist(), "eigenvectors": vectors.tolist()},
-        "skipped": left_out,
+        "skipped": sum(one.files for one in left_out),
+        "missed": sum(one.wanted for one in left_out),
+        "reasons": _reasons(left_out),
+        "folders": dict(plan.folders),
+        "notes": list(plan.notes),
         "hash": digest.hexdigest(),
     }
     atomic.write_bytes((json.dumps(facts, indent=2) + "\n").encode(), plan.folder / FACTS_FILE)

@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.data.plan import PLAN_FORMAT
 from harness.data.prepare import Busy, Outcome, prepare, side_for
 from harness.data.prepared import FORMAT, Prepared, is_prepared, open_prepared
+from harness.data.sources.folder_parts import Parts
 from harness.data.sources.opening import names_source, open_source
 from harness.data.sources.source import Source
 from harness.data.watching import watched
@@ -23,15 +24,23 @@ WAIT_S = 0.5  # between two looks at a folder that another run prepares
 
 
 def obtain(
-    data: str, network: Network | None, *, side: int | None = None, say: Callable[[str], None] = print
+    data: str,
+    network: Network | None,
+    *,
+    side: int | None = None,
+    parts: Parts = (),
+    say: Callable[[str], None] = print,
 ) -> Prepared:
     """Open a prepared folder, or prepare a source for `network` and open that. Raises AlexbenchError.
 
     `data` is a folder's path, `digits`, `photos`, or imagenet:, imagefolder:, cifar10: or mnist: with a path. What was
-    prepared from a source stays in the cache, under a name that changes with the source and the side.
+    prepared from a source stays in the cache, under a name that changes with the source and the side. `parts`: folders
+    of an imagefolder's parts.
     """
-    source = named(data)
+    source = named(data, parts)
     if isinstance(source, Prepared):
+        if parts:
+            raise UsageError(f"{data} is prepared already: --parts is given to `alexbench prepare`, leave it out here")
         if side not in (None, source.side):
             raise UsageError(f"{data} was prepared with a side of {source.side} pixels, and {side} are asked for")
         return source
@@ -45,20 +54,27 @@ def obtain(
     return outcome.prepared
 
 
-def named(data: str) -> Prepared | Source:
+def named(data: str, parts: Parts = ()) -> Prepared | Source:
     """What `data` names, prepared or to be prepared. Raises AlexbenchError where it names nothing that is there."""
     if not names_source(data) and is_prepared(Path(data)):
         return open_prepared(Path(data))
-    if not names_source(data) and Path(data).is_dir():
+    if not names_source(data) and _is_folder(data):
         raise UsageError(
             f"{data} is no finished folder of `alexbench prepare`: for a folder of images say imagefolder:{data}"
         )
     try:
-        return open_source(data)
+        return open_source(data, parts)
     except UsageError as error:
         if names_source(data):
             raise
         raise UsageError(f"{error}; a folder of `alexbench prepare` is given by its path, and none is there") from None
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def cache() -> Path:

@@ -5,7 +5,8 @@ A folder under way holds `.prepare/`, which goes when it is finished:
     plan.json         this plan, written when the source has been listed: from then on work can be gone on with
     PART.items        one JSON line per image: label, name, reference
     PART.offsets      int64 [N + 1], where each of these lines begins
-    PART.unlisted     one JSON line for everything the source could not offer: name, reason
+    PART.unlisted     one JSON line for everything the source could not offer: name, reason, files, wanted
+    rest.unlisted     the same for what lies in the source's folder and belongs to no part
     PART.digests      SHA-256 of each image's pixels
     sums              uint16 [chunks, S, S, C], sums of the training images of each chunk
     journal.jsonl     one line per chunk that is done
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from reports import atomic
 
 PLAN_FORMAT = 1
 WORK = ".prepare"
+REST = "rest"  # stands for the part of what belongs to none
 DIGEST_BYTES = 32
 SMALLEST_CHUNK, LARGEST_CHUNK = 16, 256  # more would not fit into the sums' 16 bits
 MOST_BYTES_OF_A_CHUNK = 1 << 26
@@ -46,6 +48,8 @@ class Plan:
     channels: int
     classes: tuple[str, ...]
     counts: Mapping[str, int]  # items of each part, in the order of the parts
+    folders: Mapping[str, str] = field(default_factory=dict)  # of the source's parts, where it had to find them
+    notes: tuple[str, ...] = ()  # what a user should know of how the source was read
 
     @property
     def work(self) -> Path:
@@ -118,6 +122,8 @@ class Plan:
             "channels": self.channels,
             "classes": list(self.classes),
             "counts": dict(self.counts),
+            "folders": dict(self.folders),
+            "notes": list(self.notes),
         }
         atomic.write_bytes(json.dumps(facts).encode(), self.work / "plan.json")
 
@@ -135,6 +141,6 @@ def read_plan(folder: Path, root: Path | None = None) -> Plan | None:
         raise UsageError(f"cannot read {folder / WORK}/plan.json ({error}): remove {folder} and begin again") from None
     if not isinstance(facts, dict) or facts.pop("format", None) != PLAN_FORMAT:
         raise UsageError(f"{folder} was begun by another version of alexbench: remove it and begin again")
-    facts["classes"] = tuple(facts["classes"])
+    facts["classes"], facts["notes"] = tuple(facts["classes"]), tuple(facts.get("notes", ()))
     facts["root"] = root or Path(facts["root"])
     return Plan(folder=folder, **facts)

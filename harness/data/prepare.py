@@ -149,16 +149,15 @@ def _as_found(source: Source, stamp: str, out: Path, side: int, strict: bool) ->
             f" {side}: choose another folder with --out"
         )
     shutil.rmtree(out / WORK, ignore_errors=True)  # of a run that was killed on its last line
-    skipped = int(facts.get("skipped", 0))
     if strict:
-        _refuse_skipped(out, skipped)
-    return Outcome(prepared, skipped, 0, 0.0, found=True)
+        _refuse_missed(out, int(facts.get("missed", prepared.skipped)))
+    return Outcome(prepared, prepared.skipped, 0, 0.0, found=True)
 
 
-def _refuse_skipped(out: Path, skipped: int) -> None:
-    if skipped:
+def _refuse_missed(out: Path, missed: int) -> None:
+    if missed:
         raise CannotMeasure(
-            f"images that cannot be used: {skipped:,}, and --strict allows none; {out / 'skipped.csv'} lists them:"
+            f"images that cannot be used: {missed:,}, and --strict allows none; {out / 'skipped.csv'} lists them:"
             " mend them and begin again, or go on without them by --resume without --strict"
         )
 
@@ -249,12 +248,12 @@ def _reserve(plan: Plan) -> None:
 
 
 def _finish(plan: Plan, strict: bool) -> int:
-    """Finish the folder; returns how many were left out. Raises CannotMeasure, OSError."""
+    """Finish the folder; returns how many files were left out. Raises CannotMeasure, OSError."""
     journal = Journal.open(plan.work / "journal.jsonl")
     journal.close()
     left_out = finish.skipped(plan, journal.done)
     finish.write_skipped(plan, left_out)
     if strict:
-        _refuse_skipped(plan.folder, len(left_out))
-    finish.finish(plan, journal.done, len(left_out))
-    return len(left_out)
+        _refuse_missed(plan.folder, sum(one.wanted for one in left_out))
+    finish.finish(plan, journal.done, left_out)
+    return sum(one.files for one in left_out)

@@ -7,9 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from harness.data import contents
 from harness.data.plan import WORK
 from harness.data.prepare import Outcome, prepare, side_for
 from harness.data.preprocessing import too_small
+from harness.data.sources.folder_parts import Parts
 from harness.data.sources.opening import open_source
 from harness.data.sources.source import Source
 from harness.data.watching import watched
@@ -20,11 +22,19 @@ from impls.spec import Network
 
 
 def run(
-    data: str, out: Path, side: int | None, network: str | None, *, strict: bool, resume: bool, jobs: int | None
+    data: str,
+    out: Path,
+    side: int | None,
+    network: str | None,
+    *,
+    parts: Parts = (),
+    strict: bool,
+    resume: bool,
+    jobs: int | None,
 ) -> int:
     """Prepare and return the exit code. Raises AlexbenchError, KeyboardInterrupt."""
     try:
-        source = open_source(data)
+        source = open_source(data, parts)
         chosen = _side(source, side, catalog.get(network) if network else None)
         with watched(f"preparing {source.title}") as watch:
             outcome = prepare(source, out, chosen, resume=resume, strict=strict, jobs=jobs, watch=watch)
@@ -46,7 +56,7 @@ def _side(source: Source, side: int | None, network: Network | None) -> int:
 
 
 def show(outcome: Outcome) -> None:
-    """A line per part, then what it took and what was left out."""
+    """A line per part, then what it took, the classes, and what was left out."""
     prepared, console = outcome.prepared, Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("part")
@@ -64,6 +74,5 @@ def show(outcome: Outcome) -> None:
         console.print(
             f"{outcome.images:,} images in {outcome.seconds:.1f} s, {rate:,.0f} images/s", markup=False, highlight=False
         )
-    where = f", listed in {prepared.path / 'skipped.csv'}" if outcome.skipped else ""
-    for line in (f"left out: {outcome.skipped:,}{where}", f"hash: {prepared.content_hash}"):
+    for line in (*contents.lines(prepared), f"hash: {prepared.content_hash}"):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@
     PART.labels.npy     int32 [N], indices of the class names
     PART.names.jsonl    one JSON string per image: what it was in the source
     mean.npy            float32 [side, side, channels], the mean of the training part's images
-    skipped.csv         part, name, reason: images that could not be read
+    skipped.csv         part, name, reason, files: what was left out; the last of a reason may stand for many
 
 Read with NumPy alone: workers of other interpreters read it too.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +69,25 @@ class Prepared:
     eigenvalues: NDArray[np.float64]  # [C] of the covariance of the training pixels' colours, in 0..255, largest first
     eigenvectors: NDArray[np.float64]  # [C, C], one per column; the largest component of each is positive
     content_hash: str  # SHA-256 of parts, labels and class names, in hexadecimal
+    skipped: int = 0  # files that were left out
+    reasons: Mapping[str, int] = field(default_factory=dict)  # why, and how many for each
+    folders: Mapping[str, str] = field(default_factory=dict)  # of the source's parts, where it had to find them
+    notes: tuple[str, ...] = ()  # what a user should know of how the source was read
 
     def part(self, name: str) -> Part:
         """One part. Raises UsageError."""
         if name not in self.parts:
-            raise UsageError(f"{self.path} has no part {name!r}: it has {', '.join(self.parts)}")
+            why = "".join(f"; {note}" for note in self.notes if note.startswith(f"{name}: "))
+            raise UsageError(f"{self.path} has no part {name!r}: it has {', '.join(self.parts)}{why}")
         return self.parts[name]
 
 
 def is_prepared(path: Path) -> bool:
     """Whether a folder was prepared to its end."""
-    return (path / FACTS_FILE).is_file()
+    try:
+        return (path / FACTS_FILE).is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def open_prepared(path: Path) -> Prepared:
@@ -93,6 +101,10 @@ def open_prepared(path: Path) -> Prepared:
         eigenvalues = np.asarray(colour["eigenvalues"], np.float64).reshape(channels)
         eigenvectors = np.asarray(colour["eigenvectors"], np.float64).reshape(channels, channels)
         source, content_hash = str(facts["source"]), str(facts["hash"])
+        skipped = int(facts.get("skipped", 0))
+        reasons = {str(reason): int(files) for reason, files in facts.get("reasons", {}).items()}
+        folders = {str(part): str(name) for part, name in facts.get("folders", {}).items()}
+        notes = tuple(str(note) for note in facts.get("notes", ()))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UsageError(f"{path / FACTS_FILE} is damaged: prepare the folder again") from None
     if not 1 <= len(classes) <= MOST_CLASSES or not set(counts) <= set(PARTS):
@@ -102,7 +114,10 @@ def open_prepared(path: Path) -> Prepared:
     mean = np.asarray(_mapped(path / "mean.npy", np.dtype(np.float32), image))
     if not (np.isfinite(mean).all() and np.isfinite(eigenvalues).all() and np.isfinite(eigenvectors).all()):
         raise UsageError(f"the mean or the colours of {path} are not finite: prepare the folder again")
-    return Prepared(path, source, side, channels, classes, parts, mean, eigenvalues, eigenvectors, content_hash)
+    return Prepared(
+        path, source, side, channels, classes, parts, mean, eigenvalues, eigenvectors, content_hash,
+        skipped, reasons, folders, notes,
+    )  # fmt: skip
 
 
 def _facts(path: Path) -> dict[str, Any]:

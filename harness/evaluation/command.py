@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from harness import environment, run_claim
+from harness.data import contents
 from harness.data.prepared import Prepared
 from harness.errors import CannotMeasure, UsageError
 from harness.evaluation.bench import Bench
@@ -50,7 +51,12 @@ def run(options: EvaluateOptions) -> int:
             trained_on = " ".join(subject.metadata.get("data", "other data").split())
             _say(console, f"{subject.file} was trained on {trained_on}: its classes must be those of {options.data}")
     facts = {
-        "data": {"path": str(prepared.path), "source": prepared.source, "hash": prepared.content_hash},
+        "data": {
+            "path": str(prepared.path),
+            "source": prepared.source,
+            "hash": prepared.content_hash,
+            "folders": dict(prepared.folders),
+        },
         "weights": {subject.label: str(subject.file) for subject in found},
         "files": [FILE],
     }
@@ -86,6 +92,8 @@ def _measured(
     started = time.monotonic()
     images = len(ground.labels)
     console = Console(stderr=True)
+    for line in contents.lines(prepared):
+        _say(console, line)
 
     def keep(kind: str, row: Row) -> None:
         folder.append(kind, row)

@@ -26,6 +26,7 @@ class EvaluateOptions:
 
     weights: tuple[Path, ...]
     data: str  # a source, or a prepared folder
+    parts: tuple[tuple[str, str], ...] = ()  # (part, folder) of an imagefolder, where its names do not tell
     part: str = "val"
     crops: tuple[int, ...] = CROPS
     frameworks: tuple[str, ...] = ()  # none: all that are installed

@@ -74,7 +74,7 @@ def images_for(options: EvaluateOptions, found: Sequence[Subject], say: Callable
         told = " and ".join(map(str, answers))
         raise UsageError(f"networks with {told} classes have no common ensemble: pass --no-ensemble")
     widest = max((subject.network for subject in found), key=lambda network: network.width)
-    prepared = obtain(options.data, widest, say=say)
+    prepared = obtain(options.data, widest, parts=options.parts, say=say)
     if not len(prepared.part(options.part)):
         raise UsageError(f"part {options.part} of {prepared.path} has no images")
     for subject in found:

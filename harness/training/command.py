@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from harness import environment, going_on, run_claim, same_ground
+from harness.data import contents
 from harness.errors import AlexbenchError, gravest
 from harness.kept_rows import keeper
 from harness.parity.command import in_folder
@@ -69,7 +70,12 @@ def _facts(jobs: Sequence[Job]) -> dict[str, Any]:
     """What run.json holds from the start."""
     prepared = Plan.of(jobs[0]).prepared
     return {
-        "data": {"path": str(prepared.path.resolve()), "source": prepared.source, "hash": prepared.content_hash},
+        "data": {
+            "path": str(prepared.path.resolve()),
+            "source": prepared.source,
+            "hash": prepared.content_hash,
+            "folders": dict(prepared.folders),
+        },
         "recipe": asdict(jobs[0].network.recipe),
         "weights": resume.hashes(jobs),
         "layers": [layer.name for layer in jobs[0].network.layers],
@@ -103,6 +109,8 @@ class Session:
     def run(self) -> Outcome:
         """Every job; one that fails leaves the others."""
         started = time.monotonic()
+        for line in contents.lines(Plan.of(self.jobs[0]).prepared):
+            _say_first(line)
         if self.going_on:
             self.versions.update(self.folder.facts.get("versions") or {})
             self.frameworks.update(self.folder.facts.get("frameworks") or {})

@@ -36,7 +36,9 @@ def planned(
     check_devices(SpeedOptions(device=options.device, devices=options.devices))
     if options.weights is not None and recipe is None:  # a run that goes on has them in its checkpoints
         weights.load(options.weights, network)
-    prepared = obtain(str(data or options.data), network, say=say)
+    prepared = (
+        obtain(str(data), network, say=say) if data else obtain(options.data, network, parts=options.parts, say=say)
+    )
     network = followed(options, prepared.source, recipe)  # a prepared folder tells only now what it was made of
     setting = setting_of(options, network)
     jobs = [job_of(options, name, network, setting, prepared) for name in names]

@@ -19,6 +19,7 @@ class TrainOptions:
     """Every option of the command, names checked, nothing loaded yet. None: the recipe says, or the command chooses."""
 
     data: str
+    parts: tuple[tuple[str, str], ...] = ()  # (part, folder) of an imagefolder, where its names do not tell
     network: str = "paper"
     frameworks: tuple[str, ...] = ()  # empty: every registered framework that is installed
     recipe: str | None = None  # a name or a file

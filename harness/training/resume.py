@@ -20,6 +20,7 @@ from impls.spec import Recipe
 
 MAY_DIFFER = ("overwrite", "verbose", "timeout_s", "checkpoint_s")  # from the first part's
 PATHS = ("out", "weights")
+ADDED = ("parts",)  # options that a run of version 0.1.0 does not have
 
 
 def arguments(options: TrainOptions) -> dict[str, Any]:
@@ -41,8 +42,11 @@ def options_of(path: Path, run: Mapping[str, Any], given: TrainOptions) -> Train
         raise UsageError(f"--resume {path}: that is a run of {run.get('command')!r}, not of 'train'")
     kept = run.get("arguments")
     try:
-        names = [field.name for field in fields(TrainOptions) if field.name not in MAY_DIFFER]
-        values = {name: _restored(name, kept[name]) for name in names}  # type: ignore[index]
+        values = {
+            field.name: _restored(field.name, kept[field.name])  # type: ignore[index]
+            for field in fields(TrainOptions)
+            if field.name not in MAY_DIFFER and (field.name not in ADDED or field.name in kept)  # type: ignore[operator]
+        }
         options = TrainOptions(**values)
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"--resume {path}: its run.json was written by another version of alexbench") from None

@@ -35,6 +35,8 @@ def commands(
     lines = []
     if trained:
         file, data = shlex.quote(str(trained[0].best)), shlex.quote(options.data)
+        if options.parts:
+            data += f" --parts {shlex.quote(','.join(map('='.join, options.parts)))}"
         lines.append(f"score it: alexbench evaluate --weights {file} --data {data} --crops 1,10")
     if any(not isinstance(error, Diverged) for error in failed.values()):  # the same steps would diverge again
         lines.append(going_on.line("train", folder))

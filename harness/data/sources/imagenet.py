@@ -20,8 +20,9 @@ from pathlib import Path
 
 from harness.data.sources import devkit, tar_members
 from harness.data.sources.devkit import DevelopmentKit
-from harness.data.sources.imagefolder import image_files
+from harness.data.sources.folder_labels import LIST
 from harness.data.sources.source import Item, Listing, Skip, Source
+from harness.data.sources.tree import files_in
 from harness.errors import UsageError
 
 SYNSET = re.compile(r"n[0-9]{8}")
@@ -86,6 +87,8 @@ def _labels(places: dict[str, Path], kit: DevelopmentKit | None) -> Labels:
         return {synset: label for label, synset in enumerate(kit.synsets)}
     for part, place in places.items():
         if not place.is_dir() or not _synsets_in(place):
+            if (place / LIST).is_file():
+                raise UsageError(f"{place} holds {LIST}, as Tiny ImageNet's: say imagefolder:{place.parent}")
             raise UsageError(
                 f"{place} gives no labels by itself for the part {part}: put the development kit beside it,"
                 " ILSVRC2012_devkit_t12.tar.gz or unpacked"
@@ -123,7 +126,7 @@ def _labelled(
             else:
                 without.pop(synset, None)
                 yield one._replace(label=labels[synset])
-        yield from (Skip(f"{synset}/", "the class has no image") for synset in without)
+        yield from (Skip(f"{synset}/", "the class has no image", 0) for synset in without)
 
     return items
 
@@ -134,8 +137,8 @@ def _of_folder(root: Path, place: Path) -> Callable[[], Iterator[tuple[str, Item
 
     def found() -> Iterator[tuple[str, Item | Skip]]:
         for synset in _synsets_in(place):
-            for name in image_files(root, place / synset):
-                yield synset, Item(0, name[start:], ("file", name))
+            for name, reason in files_in(root, place / synset):
+                yield synset, _file(name, start, reason)
             archive = place / f"{synset}.tar"
             if archive.is_file() and not (place / synset).is_dir():  # unpacked beside it, it would count twice
                 for one in tar_members.images_in(archive):
@@ -152,6 +155,11 @@ def _of_nested(root: Path, archive: Path) -> Callable[[], Iterator[tuple[str, It
             yield synset, _item(root, archive, f"{synset}/", one)
 
     return found
+
+
+def _file(name: str, start: int, reason: str | None) -> Item | Skip:
+    """A file by its name relative to the root; what it is called below its part begins at `start`."""
+    return Item(0, name[start:], ("file", name)) if reason is None else Skip(name[start:], reason, wanted=False)
 
 
 def _item(root: Path, archive: Path, prefix: str, found: tar_members.Member | Skip) -> Item | Skip:
@@ -182,8 +190,8 @@ def _numbered(root: Path, place: Path, part: str, truth: tuple[int, ...]) -> Lis
 def _flat(root: Path, place: Path) -> Iterator[Item | Skip]:
     if place.is_dir():
         start = _length(root, place)
-        for name in image_files(root, place):
-            yield Item(0, name[start:], ("file", name))
+        for name, reason in files_in(root, place):
+            yield _file(name, start, reason)
     else:
         for found in tar_members.images_in(place):
             yield _item(root, place, "", found)
@@ -202,8 +210,12 @@ def _files(root: Path, places: Iterable[Path], kit: DevelopmentKit | None) -> It
             yield str(place.relative_to(root))
         elif synsets := _synsets_in(place):
             for synset in synsets:
-                yield from image_files(root, place / synset)
+                yield from _images(root, place / synset)
                 if (place / f"{synset}.tar").is_file():
                     yield str((place / f"{synset}.tar").relative_to(root))
         else:
-            yield from image_files(root, place)
+            yield from _images(root, place)
+
+
+def _images(root: Path, folder: Path) -> Iterator[str]:
+    return (name for name, reason in files_in(root, folder) if reason is None)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.cli_values import unknown
 from harness.data.sources import cifar10, digits, imagefolder, imagenet, mnist, photos
+from harness.data.sources.folder_parts import Parts
 from harness.data.sources.source import Source
 from harness.errors import UsageError
 
@@ -24,8 +25,18 @@ def names_source(text: str) -> bool:
     return text in EMBEDDED or text.partition(":")[0] in WITH_PATH
 
 
-def open_source(text: str) -> Source:
-    """`digits`, `photos`, or a kind with its path, such as `imagefolder:cats-and-dogs`. Raises AlexbenchError."""
+def names() -> list[str]:
+    """What every source is called on the command line, with the colon where a path follows."""
+    return [*EMBEDDED, *(f"{kind}:" for kind in WITH_PATH)]
+
+
+def open_source(text: str, parts: Parts = ()) -> Source:
+    """`digits`, `photos`, or a kind with its path, such as `imagefolder:cats-and-dogs`. Raises AlexbenchError.
+
+    `parts`: folders of an imagefolder's parts, relative to it, where their names do not tell.
+    """
+    if parts and text.partition(":")[0] != "imagefolder":
+        raise UsageError(f"--parts names folders of imagefolder:PATH, and {text!r} has parts of its own: leave it out")
     if text in EMBEDDED:
         return EMBEDDED[text]()
     kind, colon, place = text.partition(":")
@@ -34,12 +45,12 @@ def open_source(text: str) -> Source:
         raise UsageError(f"{unknown('source of data', text, known)}; a folder of images is imagefolder:PATH")
     if not colon or not place:
         raise UsageError(f"source {text!r} lacks its path: {kind}:PATH")
-    path = Path(place).expanduser().absolute()
+    try:
+        path = Path(place).expanduser().absolute()
+    except RuntimeError as error:  # of a home folder that is not known
+        raise UsageError(f"cannot read {text!r}: {error}") from None
     try:
         path.stat()
-    except OSError as error:
-        raise UsageError(f"cannot read {text!r}: {error.strerror}") from None
-    try:
-        return WITH_PATH[kind](path)
+        return imagefolder.open_imagefolder(path, parts) if kind == "imagefolder" else WITH_PATH[kind](path)
     except OSError as error:
         raise UsageError(f"cannot read {text!r}: {error.strerror or error}") from None

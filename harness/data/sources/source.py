@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,9 @@ class Skip(NamedTuple):
     """Something that a source holds and cannot offer."""
 
     name: str
-    reason: str
+    reason: str  # one of a few, so that they can be counted
+    files: int = 1  # how many it stands for; 0 for a folder
+    wanted: bool = True  # whether it is missed: an image, and not what merely lies beside images
 
 
 Listing = Callable[[], Iterator[Item | Skip]]
@@ -43,6 +45,10 @@ class Source:
     classes: tuple[str, ...]
     parts: Mapping[str, Listing]
     files: Callable[[], Iterable[str]]  # all it is made of, relative to the root, in an order that does not change
+    rest: Callable[[], Iterator[Skip]] | None = None  # what lies in its folder and belongs to no part
+    folders: Mapping[str, str] = field(default_factory=dict)  # part -> its folder, where the source had to find it
+    notes: tuple[str, ...] = ()  # what a user should know of how it was read, a sentence each
+    reading: str = ""  # what else than its files makes it what it is
 
     @property
     def encoded(self) -> bool:
@@ -50,8 +56,8 @@ class Source:
         return self.side is None
 
     def stamp(self) -> str:
-        """SHA-256 of title, paths, sizes and times of change: another one where the source is another."""
-        digest = hashlib.sha256(self.title.encode(errors="surrogateescape"))
+        """SHA-256 of title, reading, paths, sizes and times of change: another one where the source is another."""
+        digest = hashlib.sha256((self.title + self.reading).encode(errors="surrogateescape"))
         for name in self.files():
             try:
                 found = (self.root / name).stat()

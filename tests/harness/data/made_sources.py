@@ -31,6 +31,12 @@ def jpeg(seed: int, width: int = 60, height: int = 48) -> bytes:
     return stream.getvalue()
 
 
+def bmp(seed: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture(seed)).save(stream, "BMP")
+    return stream.getvalue()
+
+
 def write_images(folder: Path, count: int, seed: int = 0, name: str = "{:03d}.jpg") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):

@@ -16,7 +16,6 @@ from pathlib import Path
 import made_sources as made
 import numpy as np
 import pytest
-from PIL import Image
 
 from harness.data.prepare import Outcome, prepare
 from harness.data.prepared import is_prepared, open_prepared
@@ -49,19 +48,19 @@ def test_a_source_that_cannot_be(text, message):
         open_source(text)
 
 
-def test_an_empty_folder_of_a_class_is_counted(tmp_path):
+def test_an_empty_folder_is_listed_and_is_no_class(tmp_path):
     root = made.image_folder(tmp_path / "in")
     (root / "bird").mkdir()
-    assert prepared(f"imagefolder:{root}", tmp_path / "out").skipped == 1
-    assert left_out(tmp_path / "out") == {"bird/": "the class's folder holds no image"}
-    assert open_prepared(tmp_path / "out").classes == ("bird", "cat", "dog")
+    assert prepared(f"imagefolder:{root}", tmp_path / "out").skipped == 0  # files
+    assert left_out(tmp_path / "out") == {"bird/": "a folder without files: no class"}
+    assert open_prepared(tmp_path / "out").classes == ("cat", "dog")
 
 
 def test_folders_without_any_image(tmp_path):
     (tmp_path / "in" / "cat").mkdir(parents=True)
-    with pytest.raises(UsageError, match="imagefolder:in holds no image"):
+    with pytest.raises(UsageError, match="in holds no folders of classes with images: expected is a folder of images"):
         prepared(f"imagefolder:{tmp_path}/in", tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_class_that_training_does_not_know(tmp_path):
@@ -83,9 +82,9 @@ def test_broken_images_of_all_sorts_are_counted(tmp_path):
     (cat / "g.txt").write_text("a note that is no image")
     outcome = prepared(f"imagefolder:{root}", tmp_path / "out")
     assert set(left_out(tmp_path / "out")) == {
-        f"cat/{name}" for name in ("a.jpg", "b.jpg", "c.jpg", "d.png", "e.jpg", "f.jpg")
+        f"cat/{name}" for name in ("a.jpg", "b.jpg", "c.jpg", "d.png", "e.jpg", "f.jpg", "g.txt")
     }
-    assert outcome.skipped == 6 and sum(map(len, outcome.prepared.parts.values())) == 12
+    assert outcome.skipped == 7 and sum(map(len, outcome.prepared.parts.values())) == 12
 
 
 def test_names_that_are_no_text_are_kept_apart(tmp_path):
@@ -240,19 +239,17 @@ def test_what_a_part_of_no_image_could_not_offer_is_counted(tmp_path):
     made.image_folder(tmp_path / "in" / "train")
     (tmp_path / "in" / "val" / "cat").mkdir(parents=True)
     outcome = prepared(f"imagefolder:{tmp_path}/in", tmp_path / "out")
-    assert outcome.skipped == 2 and set(outcome.prepared.parts) == {"train"}
-    assert list(left_out(tmp_path / "out")) == ["val/cat/", "val/dog/"]
+    assert outcome.skipped == 0 and set(outcome.prepared.parts) == {"train"}
+    assert left_out(tmp_path / "out") == {"val/cat/": "the class's folder holds no image"}
 
 
 def test_an_image_that_pillow_knows_and_has_not_implemented_is_counted(tmp_path):
     root = made.image_folder(tmp_path / "in")
-    stream = io.BytesIO()
-    Image.fromarray(made.picture(1)).save(stream, "DDS")
-    data = bytearray(stream.getvalue())
-    data[80:84] = bytes(4)  # flags of its pixel format
+    data = bytearray(made.bmp(1))
+    data[30:34] = (9).to_bytes(4, "little")  # its way of compression
     (root / "cat" / "zz.jpg").write_bytes(data)
     assert prepared(f"imagefolder:{root}", tmp_path / "out").skipped == 1
-    assert "Unknown pixel format flags 0" in left_out(tmp_path / "out")["cat/zz.jpg"]
+    assert "Unsupported BMP compression (9)" in left_out(tmp_path / "out")["cat/zz.jpg"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser reads everything")
@@ -289,7 +286,7 @@ def test_a_class_without_images_is_counted(tmp_path):
     made.write_train(root, "folders")
     for file in (root / "train" / made.SYNSETS[0]).iterdir():
         file.unlink()
-    assert prepared(f"imagenet:{root}", tmp_path / "out").skipped == 1
+    assert prepared(f"imagenet:{root}", tmp_path / "out").skipped == 0  # files
     assert left_out(tmp_path / "out") == {f"{made.SYNSETS[0]}/": "the class has no image"}
 
 
