@@ -13,6 +13,7 @@ from harness import run_claim, run_reading
 from harness.errors import CannotMeasure, UsageError
 from reports import atomic, compare_view
 from reports.compare import Comparison, Rule, Run, broken, compare, judged, parse_rule
+from reports.terminal import say
 
 ALL_HELD, WANTING = 0, 1
 
@@ -31,8 +32,8 @@ def run(a: Path, b: Path, rules: Sequence[str] = (), form: str = "table", out: P
         raise CannotMeasure(f"{a} and {b} have no measured setting in common: nothing was compared")
     if met:
         count = sum(len(pairs) for pairs in met.values())
-        print(f"alexbench: --fail-if is met {count} {'time' if count == 1 else 'times'}:", file=sys.stderr)
-        print("\n".join(f"  {line}" for line in compare_view.broken_lines(met)), file=sys.stderr)
+        say(f"alexbench: --fail-if is met {count} {'time' if count == 1 else 'times'}:", error=True)
+        say("\n".join(f"  {line}" for line in compare_view.broken_lines(met)), error=True)
         return WANTING
     for rule in parsed:
         if not judged(rule, found):

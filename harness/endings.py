@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -42,5 +41,7 @@ class Endings:
 
 def say(text: str) -> None:
     """A line on standard error, if that is still there."""
+    from reports import terminal  # here, because `alexbench --help` needs no Rich
+
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        terminal.say(text, error=True)

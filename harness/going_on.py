@@ -7,10 +7,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
 from harness.errors import CannotMeasure
 from harness.run_folder import RunFolder
+from reports.terminal import Console
 
 
 def line(command: str, folder: Path) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import Console
-
 from harness.run_folder import RunFolder
+from reports.terminal import Console
 
 
 def keeper(folder: RunFolder, verbose: bool) -> Callable[[str, Mapping[str, Any]], None]:

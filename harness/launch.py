@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from impls import child_process
+from reports.cells import visible
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STDERR_LINES_KEPT = 8
@@ -114,6 +115,9 @@ def _is_event(found: Any) -> bool:
     return found["event"] not in ANSWERS or isinstance(found.get("task"), str)
 
 
+def _made_visible(event: Event) -> Event:
+    """What the worker has to say, with control characters spelled out; names and figures as they are."""
+    return {key: visible(str(value)) if key in ("reason", "message") else value for key, value in event.items()}
 class _EventPipe(io.RawIOBase):
     """The reading end of a worker's events. It ends with the worker, though a process it left behind holds it open."""
 
@@ -227,6 +231,7 @@ class Worker:
                 if not _is_event(event):
                     continue
                 self._answered += 1
+                event = _made_visible(event)
                 if event["event"] in CLOSING:
                     self._closing = event
                 else:
@@ -265,5 +270,5 @@ class Worker:
         with contextlib.suppress(OSError), self._stderr_path.open("rb") as log:
             log.seek(max(0, self._stderr_path.stat().st_size - 4096))
             lines = log.read().decode(errors="replace").splitlines()
-            return "\n".join(lines[-STDERR_LINES_KEPT:])
+            return "\n".join(map(visible, lines[-STDERR_LINES_KEPT:]))
         return ""

@@ -123,9 +123,10 @@ def show(rows: Sequence[Row], form: str) -> None:
 
 def _show_table(rows: Sequence[Row]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from reports.terminal import Console
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for key, value in rows[0].items():

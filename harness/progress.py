@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from rich import progress as bars
-from rich.console import Console
+
+from reports.terminal import Console
 
 
 class Progress:
@@ -20,7 +21,7 @@ class Progress:
         self._parts: dict[str, float] = {}  # label -> total
         self._done: dict[str, float] = {}
         self._bar = bars.Progress(
-            bars.TextColumn("{task.description}"),
+            bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(),
             bars.TaskProgressColumn(),
             bars.TimeElapsedColumn(),

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 NON_FINITE = "non-finite"
+UNUSUAL = re.compile(r"[^ -~\n]")
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON that any reader takes: no bare NaN, no half of a surrogate pair."""
-    return json.dumps(_encoded(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    """JSON that any reader takes: no bare NaN, no half of a surrogate pair, no control character but as an escape."""
+    text = json.dumps(_encoded(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return UNUSUAL.sub(lambda sign: sign[0] if sign[0].isprintable() else json.dumps(sign[0])[1:-1], text)
 
 
 def _encoded(value: Any) -> Any:
@@ -34,9 +37,12 @@ def _encoded(value: Any) -> Any:
     return str(value).encode(errors="replace").decode()  # a process's stderr may hold what is no text
 
 
-def loads(text: str) -> Any:
+def loads(text: str | bytes) -> Any:
     """What `dumps` wrote. Raises ValueError."""
-    return json.loads(text, object_hook=_decoded)
+    try:
+        return json.loads(text, object_hook=_decoded)
+    except RecursionError:
+        raise ValueError("brackets within brackets, deeper than anything written here") from None
 
 
 def _decoded(found: dict[str, Any]) -> Any:

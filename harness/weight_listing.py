@@ -12,6 +12,7 @@ from harness.listing import Row
 from harness.listing import show as show_rows
 from impls import catalog, derive, tensor_file, weights
 from impls.weights import WeightsError
+from reports.terminal import say
 
 MOST_TOLD = 200  # characters of a metadata value
 
@@ -25,7 +26,7 @@ def init(network_name: str, recipe: str, seed: int, out: Path, *, large: bool) -
         raise WeightsError(f"network {network.name!r} has {size_gb:.1f} GB of weights: pass --large to write them")
     weights.write(network, recipe, seed, out)
     written = weights.load(out, network, verify=False)
-    print(f"{out}: {network.name}, recipe {recipe}, seed {seed}, sha256 {written.content_hash}")
+    say(f"{out}: {network.name}, recipe {recipe}, seed {seed}, sha256 {written.content_hash}")
 
 
 def show(path: Path, form: str) -> None:
@@ -39,8 +40,8 @@ def show(path: Path, form: str) -> None:
     if form == "table":
         told = {key: _told(key, value) for key, value in sorted(loaded.metadata.items()) if key != "network"}
         drawn = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told.items())
-        print(f"network {name}" + (f", {drawn}" if drawn else ""))
-        print(f"sha256 {loaded.content_hash}")
+        say(f"network {name}" + (f", {drawn}" if drawn else ""))
+        say(f"sha256 {loaded.content_hash}")
     show_rows([tensor_row(name, array) for name, array in loaded.arrays.items()], form)
 
 

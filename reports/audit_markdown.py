@@ -25,7 +25,7 @@ def listing(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
 def markdown(rows: Sequence[Row], run: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """The report. `pictures` are file names and titles."""
     sections = ["# alexbench audit", run_facts.opening(run), *_body(rows, run)]
-    sections += [part for name, title in pictures.items() for part in (f"## {title}", f"![{title}]({name})")]
+    sections += export_markdown.pictures(pictures)
     return "\n\n".join(filter(None, [*sections, "## The run", run_facts.markdown(run)])) + "\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +16,7 @@ from rich.text import Text
 from reports import audit_digest
 from reports.audit_digest import CONSEQUENCES, change, cosine, costs, departures, kept, place, sentence, signed, totals
 from reports.cells import Row, text
+from reports.terminal import Console
 
 STYLES = {"foreign layer": "bold red", "another function": "red", "other shapes": "yellow", "same function": "green"}
 WIDE = 120  # columns from which on every figure has a column of its own

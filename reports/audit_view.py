@@ -8,10 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
-from reports import audit_markdown, audit_summary, tables
+from reports import audit_markdown, audit_summary, export_csv, tables
 from reports.cells import Row
+from reports.terminal import Console
 
 
 def show(rows: Sequence[Row], run: Mapping[str, Any], form: str, console: Console | None = None) -> None:
@@ -29,7 +28,7 @@ def render(rows: Sequence[Row], run: Mapping[str, Any], form: str) -> str:
         return audit_markdown.listing(rows, run)
     table = tables.frame("audit", rows)
     if form == "csv":
-        return str(table.to_csv(index=False, lineterminator="\n"))
+        return export_csv.text(table)
     plain = [{name: _finite(value) for name, value in row.items()} for row in tables.records(table)]
     return json.dumps(plain, indent=2, allow_nan=False) + "\n"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
@@ -13,6 +15,8 @@ Row = Mapping[str, Any]
 
 NARROW = 0.1  # the longer side of an interval, up to which ± tells it well
 LARGEST = 1e7  # from which on an end of an interval is written in powers of ten
+# How a formula begins, in the wide characters too; a quote before it is one of ours, or one that must not be lost.
+FORMULA = re.compile(r"['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 def text(row: Row, name: str) -> str:
@@ -23,7 +27,40 @@ def text(row: Row, name: str) -> str:
 
 def clean(said: str) -> str:
     """Text from outside as one line: a terminal must not obey it."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
+    return visible(" ".join(said.split()))
+
+
+def visible(said: str) -> str:
+    r"""Text from outside with control characters spelled out, ESC as `\x1b`, "right to left" as `\u202e`.
+
+    A terminal would obey them, and a reader is deceived by those that reorder or hide. Line breaks and tabs stay.
+    """
+    if said.isprintable():
+        return said
+    return "".join(sign if _is_plain(sign) else sign.encode("unicode_escape").decode() for sign in said)
+
+
+def _is_plain(sign: str) -> bool:
+    return sign.isprintable() or sign in "\n\t" or unicodedata.category(sign) == "Zs"  # spaces of other widths
+
+
+def for_spreadsheet(said: str) -> str:
+    """A text as a cell of CSV: control characters spelled out, and a quote before what would be taken for a formula."""
+    shown = visible(said)
+    return f"'{shown}" if FORMULA.match(shown) and not _is_number(shown) else shown
+
+
+def from_spreadsheet(cell: str) -> str:
+    """The text of such a cell, without the quote."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def _is_number(said: str) -> bool:
+    try:
+        float(said)
+    except ValueError:
+        return False
+    return True
 
 
 def number(row: Row, name: str) -> float | None:

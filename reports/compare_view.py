@@ -8,15 +8,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown
-from reports.cells import Row, briefly, clean, figure, interval, number, plural, text
+from reports.cells import Row, briefly, clean, figure, for_spreadsheet, interval, number, plural, text
 from reports.compare import COLUMNS, Comparison, Pair, setting_parts
 from reports.speed_digest import NAMES
 from reports.statistics import Interval
+from reports.terminal import Console
 
 FORMATS = ("table", "csv", "json", "markdown")
 STYLES = {"faster": "green", "slower": "bold red"}
@@ -157,7 +158,9 @@ def _csv(comparison: Comparison) -> str:
     header += ["stable_a", "stable_b", "emulated", "signature_a", "signature_b"]
     writer = csv.DictWriter(file, header, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(pair) for pair in comparison.pairs)
+    for pair in comparison.pairs:
+        cells = {name: for_spreadsheet(cell) if isinstance(cell, str) else cell for name, cell in _row(pair).items()}
+        writer.writerow(cells)
     return file.getvalue()
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from reports.terminal import Console
 
 Found = Mapping[str, Any]
 
 
 def show(diagnosis: Found, console: Console | None = None) -> None:
     """Print the diagnosis. Without a terminal it is plain text, 80 columns wide."""
-    (console or Console()).print(view(diagnosis), highlight=False)
+    (console or Console()).print(view(diagnosis), highlight=False, crop=False)
 
 
 def view(diagnosis: Found) -> RenderableType:
@@ -29,7 +31,7 @@ def view(diagnosis: Found) -> RenderableType:
         for why, command in remedies:
             parts.append(_indented(why, 2))
             if command:
-                parts.append(_indented(command, 4, style="bold cyan"))
+                parts.append(Text(f"    {command}", style="bold cyan", no_wrap=True, overflow="ignore"))  # to be copied
     return Group(*parts, Text(), _sentence(diagnosis))
 
 
@@ -69,8 +71,8 @@ def _machine(diagnosis: Found) -> Table:
     return table
 
 
-def _indented(line: str, columns: int, style: str = "") -> Padding:
-    return Padding(Text(line, style=style), (0, 0, 0, columns), expand=False)
+def _indented(line: str, columns: int) -> Padding:
+    return Padding(Text(line), (0, 0, 0, columns), expand=False)
 
 
 def _gb(value: float | None) -> str:

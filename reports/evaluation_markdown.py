@@ -36,7 +36,7 @@ def markdown(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any], pictur
     sections += ["## Classes with the highest error", *worst] if worst else []
     if found.failures:
         sections += ["## Scores that are not there", _failures(found.failures)]
-    sections += [part for name, title in pictures.items() for part in (f"## {title}", f"![{title}]({name})")]
+    sections += export_markdown.pictures(pictures)
     return "\n\n".join(filter(None, [*sections, "## The run", run_facts.markdown(run)])) + "\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +27,7 @@ from reports.evaluation_digest import (
     repeated_views,
     views,
 )
+from reports.terminal import Console
 
 MOST_FAILURES = 8
 MOST_LINES = 4  # of a reason: the end of a crashed worker's stderr can be long

@@ -22,9 +22,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    for sign in ("\\", "|", "<", "*", "`"):
-        text = text.replace(sign, "\\" + sign)
-    return clean(text)
+    return _without(text, ("\\", "|", "<", "*", "`"))
 
 
 def signed(cells: Mapping[str, Sequence[str]], rows: Sequence[Row]) -> str:
@@ -42,7 +40,7 @@ def numbered(rows: Sequence[Row]) -> tuple[str, list[str]]:
     for row in rows:
         given = cell_text(row, "signature")
         numbers.append(str(places.setdefault(given, len(places) + 1)) if given else "")
-    listed = "\n".join(f"{place}. `{given.replace('`', ' ')}`" for given, place in places.items())
+    listed = "\n".join(f"{place}. {code(given)}" for given, place in places.items())
     return (f"Signatures:\n\n{listed}" if listed else ""), numbers
 
 
@@ -52,7 +50,24 @@ def transposed(columns: Mapping[str, Sequence[str]]) -> list[list[str]]:
 
 
 def escaped(said: str) -> str:
-    """Text of a list or heading, without what Markdown would take for markup."""
-    for sign in ("\\", "<", "*", "`", "_"):
+    """Text of a sentence, list or heading, as one line without what Markdown would take for markup."""
+    return _without(said, ("\\", "<", "*", "`", "_"))
+
+
+def code(said: str) -> str:
+    """Text set apart as it is, between backticks."""
+    return f"`{clean(said).replace('`', ' ')}`"
+
+
+def pictures(titles: Mapping[str, str]) -> list[str]:
+    """A section for each picture; `titles` is file name -> title."""
+    made = [(f"## {escaped(title)}", f"![{escaped(title)}]({name})") for name, title in titles.items()]
+    return [part for section in made for part in section]
+
+
+def _without(said: str, markup: Sequence[str]) -> str:
+    """Backslashes before these, and before the middle of `[words](address)`."""
+    said = clean(said)
+    for sign in markup:
         said = said.replace(sign, "\\" + sign)
-    return said
+    return said.replace("](", "]\\(")

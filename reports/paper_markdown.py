@@ -33,7 +33,7 @@ def markdown(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any], pictur
     sections += paper_notes.markdown(found.notes)
     if found.ablations:
         sections += ["## Ablations", ABLATIONS, _ablations(found.ablations)]
-    sections += [part for name, title in pictures.items() for part in (f"## {_escaped(title)}", f"![{title}]({name})")]
+    sections += export_markdown.pictures(pictures)
     return "\n\n".join(filter(None, [*sections, "## The run", run_facts.markdown(run)])) + "\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -28,6 +28,7 @@ from reports.paper_digest import (
     has_ours,
     is_comparable,
 )
+from reports.terminal import Console
 
 MOST_FAILURES = 8
 STYLES = {CONTRADICTED: "yellow", MEASURED: "bold", HOLDS: "green", NEEDS: "dim"}

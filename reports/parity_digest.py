@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reports.cells import visible
+
 Row = Mapping[str, Any]
 
 # From worst to best: the worst verdict among a group's rows is the group's.
@@ -74,9 +76,9 @@ def digest(rows: Sequence[Row]) -> Digest:
 
 
 def text(row: Row, name: str) -> str:
-    """A row's value as text, empty where it is missing."""
+    """A row's value as text, empty where it is missing; of several lines where it has them."""
     value = row.get(name)
-    return "" if value is None else str(value)
+    return "" if value is None else visible(str(value))
 
 
 def where(row: Row) -> str:

@@ -16,8 +16,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from reports import atomic, signatures
+from reports.cells import visible
 from reports.parity_digest import Row, text, worst
 
 COLOURS = {"torch": "#D55E00", "tensorflow": "#009E73", "jax": "#0072B2"}
@@ -56,6 +58,13 @@ def draw(rows: Sequence[Row], layers: Sequence[str], path: Path) -> None:
     _draw_series(axes, kept, order)
     _dress(axes, kept, order)
     _place(figure, axes, kept)
+    save_png(figure, path)
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a picture, whole or not at all. Raises OSError."""
+    for shown in figure.findobj(Text):
+        shown.set_text(visible(shown.get_text()))  # matplotlib would name what no font has, and a terminal obey it
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     atomic.write_bytes(buffer.getvalue(), path)

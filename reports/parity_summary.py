@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown, run_facts, self_test
 from reports.parity_digest import Digest, Failure, Line, Row, digest, plural, ratio_text, text, where
+from reports.terminal import Console
 
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "vacuous": "yellow", "not-observed": "yellow"}
 MOST_FAILURES = 8  # on the terminal, where the summary has ten seconds; report.md has all of them
@@ -100,9 +101,9 @@ def markdown(rows: Sequence[Row], run: Mapping[str, Any], picture: str = "", sel
     """The report of a run. `run` is what `run.json` holds; `picture` a file beside the report, empty for none."""
     sections = [f"# alexbench {run.get('command', 'parity')}"]
     if rows or not self_test_rows:
-        sections.append(f"**{digest(rows).sentence}**")
+        sections.append(f"**{export_markdown.escaped(digest(rows).sentence)}**")
     if run.get("forward_only"):
-        sections.append(_forward_only(run["forward_only"]))
+        sections.append(export_markdown.escaped(_forward_only(run["forward_only"])))
     sections += [run_facts.opening(run), *body(rows, picture, self_test_rows)]
     sections += ["## The run", run_facts.markdown(run)]
     return "\n\n".join(filter(None, sections)) + "\n"

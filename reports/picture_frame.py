@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
@@ -13,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reports import atomic, signatures
+from reports import signatures
 from reports.cells import Row, text
-from reports.parity_plot import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES
+from reports.parity_plot import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES, save_png
 
 DPI = 160
 MOST_PANELS = 12
@@ -87,9 +86,7 @@ def save(
         for place, (_, draw) in enumerate(line):
             draw(figure.add_axes(_box(whole, tall, LEFT + place * width, top - height, width, height, margins)))
         top -= height
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png")
-    atomic.write_bytes(buffer.getvalue(), path)
+    save_png(figure, path)
 
 
 def _write(figure: Figure, title: str, beneath: str, foot: str) -> None:

@@ -37,7 +37,8 @@ def unfinished(run: Mapping[str, Any]) -> str:
     """A line for a run that broke off, else nothing."""
     if run.get("status") in (None, "complete"):
         return ""
-    return f"The run was not finished (status `{run['status']}`): what it measured until then is below."
+    status = export_markdown.code(str(run["status"]))
+    return f"The run was not finished (status {status}): what it measured until then is below."
 
 
 def markdown(run: Mapping[str, Any]) -> str:
@@ -46,7 +47,7 @@ def markdown(run: Mapping[str, Any]) -> str:
     cells = [pair for name in shown if name in run for pair in _flat(name, run[name])]
     cells += [(f"resumed {one['resumed']}", _changed(one)) for one in run.get("changed") or ()]
     cells += [("failure", str(failure)) for failure in run.get("failures") or ()]
-    parts = [f"Signature: `{run['signature']}`" if run.get("signature") else ""]
+    parts = [f"Signature: {export_markdown.code(str(run['signature']))}" if run.get("signature") else ""]
     parts.append(export_markdown.table(("fact", "value"), cells) if cells else "")
     return "\n\n".join(filter(None, parts))
 

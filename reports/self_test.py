@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown
 from reports.parity_digest import Row, plural
+from reports.terminal import Console
 
 # Column -> its heading, in the order of `reports.tables.SELF_TEST_COLUMNS`.
 HEADINGS = {

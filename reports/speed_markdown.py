@@ -7,6 +7,7 @@ from typing import Any
 
 from reports import export_markdown, run_facts, speed_layers
 from reports.cells import Row, claimed, figure, interval, number, share, text
+from reports.export_markdown import escaped
 from reports.speed_digest import STATUSES, Line, Panel, bounded, digest, flops, is_emulated
 from reports.speed_layers import Layers
 from reports.speed_summary import exchanges, notes
@@ -34,13 +35,13 @@ def markdown(
     `more` are sections that stand before the run's own facts.
     """
     found = digest(tables)
-    sections = [f"# alexbench {run.get('command', 'speed')}", f"**{found.sentence}**", run_facts.opening(run)]
+    sections = [f"# alexbench {run.get('command', 'speed')}", f"**{escaped(found.sentence)}**", run_facts.opening(run)]
     sections += [METHOD] if found.panels else []
     for panel in found.panels:
         sections += _panel(panel)
     if found.failures:
         sections += ["## Settings without a figure", _failures(found.failures)]
-    sections += [part for name, title in (pictures or {}).items() for part in (f"## {title}", f"![{title}]({name})")]
+    sections += export_markdown.pictures(pictures or {})
     sections += _layers(speed_layers.groups(tables.get("layer", ())))
     sections += _peaks(tables.get("peak", ())) + _exchange(tables.get("exchange", ()))
     sections += [*more, "## The run", run_facts.markdown(run)]
@@ -69,11 +70,14 @@ def _panel(panel: Panel) -> list[str]:
     }
     lines = list(panel.lines)
     cells = {name: [cell(line) for line in lines] for name, cell in columns.items()}
-    sections = [f"## {panel.title}", panel.peak and f"{panel.peak[0].upper()}{panel.peak[1:]}."]
+    sections = [
+        f"## {escaped(panel.title)}",
+        panel.peak and escaped(f"{panel.peak[0].upper()}{panel.peak[1:]}."),
+    ]
     sections += [export_markdown.signed(cells, [line.row for line in lines])]
     sections += [EMULATED] if any(is_emulated(line.row) for line in lines) else []
     remarks = [*exchanges(lines), *notes(lines)]
-    return [*sections, "\n".join(f"- {export_markdown.escaped(said)}" for said in remarks)]
+    return [*sections, "\n".join(f"- {escaped(said)}" for said in remarks)]
 
 
 def _failures(lines: Sequence[Line]) -> str:
@@ -94,7 +98,7 @@ def _status(row: Row) -> str:
 def _layers(groups: Sequence[Layers]) -> list[str]:
     if not groups:
         return []
-    said = "\n".join(f"- {export_markdown.escaped(f'{one.name} ({one.place}): {one.sentence}')}" for one in groups)
+    said = "\n".join(f"- {escaped(f'{one.name} ({one.place}): {one.sentence}')}" for one in groups)
     return ["## What bounds each layer", said, *(part for one in groups for part in _layer_table(one))]
 
 
@@ -117,7 +121,7 @@ def _layer_table(one: Layers) -> list[str]:
     kept = {name: column for name, column in cells.items() if any(column)}
     signatures, numbers = export_markdown.numbered(rows)
     kept |= {"signature": numbers} if signatures else {}
-    title = f"### {export_markdown.escaped(f'{one.name}, {one.place}')}"
+    title = f"### {escaped(f'{one.name}, {one.place}')}"
     return [title, export_markdown.table(list(kept), export_markdown.transposed(kept)), signatures]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +31,7 @@ from reports.cells import (
 )
 from reports.speed_digest import STATUSES, Line, Panel, digest, is_emulated, is_split
 from reports.statistics import Interval
+from reports.terminal import Console
 
 MOST_FAILURES = 8  # report.md has all of them
 MOST_LINES = 4  # of a reason: the end of a crashed worker's stderr can be long

@@ -24,7 +24,7 @@ def markdown(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any], pictur
     sections.append("\n".join(f"- {_escaped(said)}" for said in left_behind(run)))
     failures = [clean(str(one)) for one in run.get("failures") or ()]
     sections += ["## What failed", "\n".join(f"- {_escaped(said)}" for said in failures)] if failures else []
-    sections += [part for name, title in pictures.items() for part in (f"## {title}", f"![{title}]({name})")]
+    sections += export_markdown.pictures(pictures)
     epochs = [part for panel in found.panels for line in panel.lines for part in _epochs(line)]
     sections += ["## Epochs", "Errors in % of the validation part.", *epochs] if epochs else []
     return "\n\n".join(filter(None, [*sections, "## The run", run_facts.markdown(run)])) + "\n"

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from reports.cells import Row, clean, figure, measured, number, percent, text
+from reports.terminal import Console
 from reports.training_digest import Line, Panel, digest
 
 MOST_FAILURES = 8

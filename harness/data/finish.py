@@ -25,6 +25,7 @@ from harness.data.plan import DIGEST_BYTES, REST, Plan
 from harness.data.prepared import FACTS_FILE, FORMAT, PARTS
 from harness.errors import CannotMeasure
 from reports import atomic
+from reports.cells import for_spreadsheet
 
 UNREADABLE = "it cannot be read as an image"  # stands for every reason of the decoder's, each of which names a file
 MOST_REASONS = 20
@@ -84,7 +85,7 @@ def write_skipped(plan: Plan, found: Iterable[Skipped]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("part", "name", "reason", "files"))
-    writer.writerows(one[:4] for one in found)
+    writer.writerows([*map(for_spreadsheet, one[:3]), one[3]] for one in found)
     atomic.write_bytes(text.getvalue().encode(errors="backslashreplace"), plan.folder / "skipped.csv")
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import strict_json
 from harness.data.sources.source import Item, Skip
 from harness.errors import UsageError
 from reports import atomic
@@ -134,7 +135,7 @@ def read_plan(folder: Path, root: Path | None = None) -> Plan | None:
     `root`: where the source lies now, if it may have been moved.
     """
     try:
-        facts: Any = json.loads((folder / WORK / "plan.json").read_bytes())
+        facts: Any = strict_json.loads((folder / WORK / "plan.json").read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from harness.data import contents
@@ -19,6 +18,7 @@ from harness.endings import say
 from harness.errors import UsageError
 from impls import catalog
 from impls.spec import Network
+from reports.terminal import Console
 
 
 def run(

@@ -8,8 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
 from harness import environment, run_claim
 from harness.data import contents
 from harness.data.prepared import Prepared
@@ -28,6 +26,7 @@ from harness.progress import Progress
 from harness.requirements import install_command
 from harness.run_folder import RunFolder
 from impls import registry
+from reports.terminal import Console
 
 ALL_MEASURED, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 KINDS = ("evaluation", "class-error", "agreement")

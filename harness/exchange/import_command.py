@@ -14,6 +14,7 @@ from harness.exchange.foreign import Array, Colours, Flatten, ForeignWeights, Fo
 from impls import derive, tensor_file, weights
 from impls.spec import Network
 from impls.spec import Preprocessing as Kind
+from reports.terminal import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +49,11 @@ def run(options: ImportOptions) -> None:
     pixel = pixels.recorded(found, network, options.preprocessing, mean)
     write(found, network, layout, pixel.text, options.out)
     written = weights.load(options.out, network, verify=False)
-    print(f"{options.out}: {network.name}, from {found.format} {options.file.name}, sha256 {written.content_hash}")
+    say(f"{options.out}: {network.name}, from {found.format} {options.file.name}, sha256 {written.content_hash}")
     for line in (*_done(found, network, layout), f"preprocessing: {pixel.said}", *_marked(found, network)):
-        print(f"  {line}")
+        say(f"  {line}")
     for note in (*notes, *found.notes):
-        print(f"  note: {note}")
+        say(f"  note: {note}")
 
 
 def write(

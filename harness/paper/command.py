@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from harness import environment, going_on, run_claim
 from harness.errors import AlexbenchError, CannotMeasure, gravest
 from harness.kept_rows import keeper
@@ -21,6 +19,7 @@ from harness.parity.command import in_folder
 from harness.requirements import install_command
 from harness.run_folder import RunFolder
 from impls import catalog, registry
+from reports.terminal import Console
 
 if TYPE_CHECKING:  # what trains and draws is loaded by those who ask for it
     from harness.paper.ablations import Planned

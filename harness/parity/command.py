@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rich.console import Console
-
 from harness import environment, option_record, run_claim
 from harness.endings import Endings, say
 from harness.errors import AlexbenchError, UsageError
@@ -23,6 +21,7 @@ from harness.parity.schedule import Schedule
 from harness.progress import Progress
 from harness.run_folder import RunFolder
 from impls import registry
+from reports.terminal import Console
 
 ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 

@@ -32,6 +32,7 @@ from harness.progress import Progress
 from harness.run_folder import RunFolder
 from impls import weights
 from impls.oracle.rounding import PRECISIONS
+from reports.terminal import say
 
 IMAGES = 6
 CORRECT = ""  # the "fault" of a correct variant
@@ -82,8 +83,8 @@ def _measured(
         schedule.run({spec.label: (spec, test.assignments(spec.label)) for spec in specs})
     report.show(test.table)
     for line in test.false_alarms[:10]:
-        print(f"false alarm: {line}")
-    print(test.conclusion())
+        say(f"false alarm: {line}")
+    say(test.conclusion())
     failures = [f"{problem.label}: {problem.message}" for problem in test.problems] + test.false_alarms
     return test.exit_code(), failures, {"seconds": time.monotonic() - started}
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from harness import environment, going_on, run_claim, run_reading, same_ground
 from harness.errors import CannotMeasure, UsageError
 from harness.kept_rows import keeper
@@ -27,6 +25,7 @@ from harness.speed.rows import KEPT, Row, Who, left
 from harness.speed.run import SpeedRun
 from harness.speed.seat import variables
 from impls import catalog, registry, weights
+from reports.terminal import Console
 
 ALL_MEASURED, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 KINDS = ("speed", "sample", "layer", "peak", "exchange")

@@ -14,6 +14,7 @@ from harness.speed.member import Fallen, Member
 from harness.speed.options import TUNINGS, SpeedOptions
 from harness.speed.rows import Who
 from harness.speed.seat import spec_of
+from reports.terminal import say
 
 
 def checked(options: SpeedOptions, place: Place) -> SpeedOptions:
@@ -46,7 +47,7 @@ def run(options: SpeedOptions, place: Place) -> int:
     who = Who(options.frameworks[0], options.tunings[0])
     with tempfile.TemporaryDirectory(prefix="alexbench-") as folder:
         _serve(options, who, setting, Path(folder))
-    print(f"process {place.rank} of {place.processes}: served {who.label} until the leading process ended")
+    say(f"process {place.rank} of {place.processes}: served {who.label} until the leading process ended")
     return 0
 
 

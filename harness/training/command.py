@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from harness import environment, going_on, run_claim, same_ground
 from harness.data import contents
 from harness.errors import AlexbenchError, gravest
@@ -28,6 +26,7 @@ from harness.training.options import TrainOptions
 from harness.training.plan import Plan
 from harness.training.run import Moment, published, resumed_from, train
 from harness.training.trainer import variables
+from reports.terminal import Console
 
 Outcome = tuple[int, list[str], dict[str, float]]
 

@@ -18,6 +18,7 @@ from harness.training.options import TrainOptions
 from harness.training.trainer import environment_of
 from impls import registry
 from impls.protocol import Settings
+from reports.terminal import say
 
 
 def checked(options: TrainOptions, place: Place, resumed: Path | None = None) -> TrainOptions:
@@ -48,7 +49,7 @@ def run(options: TrainOptions, place: Place) -> int:
         except Fallen as fallen:
             kind = CannotMeasure if fallen.status in ("missing", "unsupported") else WorkerFailed
             raise kind(f"{framework} cannot follow: {fallen.reason}") from None
-    print(f"process {place.rank} of {place.processes}: served {framework} until the leading process ended")
+    say(f"process {place.rank} of {place.processes}: served {framework} until the leading process ended")
     return 0
 
 

@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from harness import going_on
 from harness.errors import AlexbenchError
 from harness.run_folder import RunFolder
@@ -15,6 +13,7 @@ from harness.training.job import Trained
 from harness.training.options import TrainOptions
 from harness.training.trainer import Diverged
 from reports import training_summary
+from reports.terminal import Console
 
 
 def show(

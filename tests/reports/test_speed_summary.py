@@ -136,7 +136,7 @@ def test_outside_text_is_never_taken_for_markup_nor_obeyed() -> None:
     assert "[red]x[/bold]" in text
     assert not {"\x1b", "\x07"} & set(text)
     report = speed_markdown.markdown({"speed": rows}, {})
-    assert r"\| \`\<b>\` \*y\* second line" in report
+    assert r"\\x1b[2J \| \`\<b>\` \*y\* second \\x07line" in report
     assert "\x1b" not in report
 
 

@@ -1,0 +1,155 @@
+"""Names and messages from outside: a terminal obeys none of them, Markdown and spreadsheets take none for markup."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import audit_rows
+import evaluation_rows
+import paper_rows
+import parity_rows
+import pytest
+import speed_rows
+import training_rows
+from rich.progress import Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from reports import export_csv, export_markdown, export_parquet, run_report, tables
+from reports.cells import clean, visible
+from reports.terminal import Console, say
+
+EVIL = "\x1b[2J\x9b31m\u202e\u200b[red]<script>`x` *y* | [a](b)\x07"
+SPELLED = r"\x1b[2J\x9b31m\u202e\u200b[red]<script>`x` *y* | [a](b)\x07"
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+TEXTS = (
+    "framework",
+    "network",
+    "weights",
+    "file",
+    "data",
+    "tensor",
+    "layer",
+    "case",
+    "reason",
+    "cause",
+    "note",
+    "name",
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (EVIL, SPELLED),
+        ("plain, ±2 §5 日本 é", "plain, ±2 §5 日本 é"),
+        ("a\u00a0b\u3000c", "a\u00a0b\u3000c"),
+        ("two\n\tlines\r", "two\n\tlines\\r"),
+        ("\u2066\ufeff\u2029\udc80\U000e0001\x85", r"\u2066\ufeff\u2029\udc80\U000e0001\x85"),
+    ],
+)
+def test_control_characters_are_spelled_out_and_nothing_else(said: str, shown: str) -> None:
+    assert visible(said) == shown
+
+
+def test_a_cell_is_one_line() -> None:
+    assert clean(" two\r\n lines \x1b[2J\u2028end") == r"two lines \x1b[2J end"
+
+
+def test_a_terminal_obeys_nothing_but_the_programs_own_styles() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, color_system="standard", width=200)
+    table = Table(title=Text(EVIL))
+    table.add_row(Text(EVIL, style="bold red"))
+    console.print(table)
+    console.print(EVIL, markup=False, soft_wrap=True)
+    with Progress(TextColumn("{task.description}", markup=False), console=console) as progress:
+        progress.add_task(EVIL)
+    shown = file.getvalue()
+    assert shown.count(SPELLED.partition("<")[0]) >= 4
+    rest = re.sub("\x1b\\[(?:[0-9;]*m|\\?25[lh]|2K|1A)|\r", "", shown)  # styles, cursor and line of the progress bar
+    assert not OBEYED.search(rest)
+    assert "\x1b[2J" not in shown
+
+
+def test_a_line_is_said_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"{'long ' * 40}:smile: {EVIL}")
+    say("and this", error=True)
+    assert capsys.readouterr() == (f"{'long ' * 40}:smile: {SPELLED}\n", "and this\n")
+
+
+def spoiled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose names and messages are those of somebody hostile."""
+    return [{**row, **{key: f"{row[key]}{EVIL}" for key in TEXTS if isinstance(row.get(key), str)}} for row in rows]
+
+
+RUNS = {
+    "parity": ({"command": "parity"}, {"parity": parity_rows.wanting()}),
+    "speed": (speed_rows.RUN, speed_rows.tables((32,))),
+    "train": (training_rows.RUN, training_rows.tables(("torch",), epochs=2)),
+    "evaluate": (evaluation_rows.RUN, evaluation_rows.tables()),
+    "paper": (paper_rows.RUN, paper_rows.tables()),
+    "audit": (audit_rows.RUN, {"audit": audit_rows.audit()}),
+}
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_the_files_of_a_run_hold_words_from_outside_as_text(command: str, tmp_path: Path) -> None:
+    facts, given = RUNS[command]
+    spoilt = {kind: spoiled(rows) for kind, rows in given.items()}
+    evil = {"status": f"failed{EVIL}", "signature": EVIL, "failures": [EVIL], "forward_only": [f"onnx{EVIL}"]}
+    run_report.write(tmp_path, {**facts, **evil, "arguments": {"impl": EVIL}}, spoilt)
+    report = (tmp_path / "report.md").read_text()
+    assert not OBEYED.search(report)
+    outside_code = re.sub(r"(?<!\\)`[^`\n]*`", "", report)
+    assert r"\<script>" in outside_code
+    assert not re.search(r"(?<!\\)<script>|\[a\]\(b\)", outside_code)
+    for kind, rows in spoilt.items():
+        assert not OBEYED.search((tmp_path / f"{kind}.csv").read_text())
+        kept = tables.records(export_parquet.read(kind, tmp_path / f"{kind}.parquet"))
+        assert [row["framework"] for row in kept if "framework" in row] == [
+            row["framework"] for row in rows if "framework" in row
+        ]
+
+
+FORMULAS = ["=cmd|calc", "@SUM(1)", "+1+1", "-2+3", "\t=1", " =1", "'=1", "\uff1d1", "--note", "\n@x"]
+PLAIN = ["-1.5", "+3", "a=b", "n02119789", "'quoted'", "x@y", "-inf", "fox, red"]
+
+
+def test_a_formula_is_quoted_in_csv_alone_and_read_back_as_it_was(tmp_path: Path) -> None:
+    names = [*FORMULAS, *PLAIN]
+    table = tables.frame("class-error", [{"name": name, "top1_error": -1.5, "class": 3} for name in names])
+    export_csv.write(table, tmp_path / "c.csv")
+    with (tmp_path / "c.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [*(f"'{name}" for name in FORMULAS), *PLAIN]
+    assert {(row["top1_error"], row["class"]) for row in rows} == {("-1.5", "3")}
+    back = tables.records(export_csv.read("class-error", tmp_path / "c.csv"))
+    assert [row["name"] for row in back] == names
+    export_parquet.write(table, tmp_path / "c.parquet")
+    kept = tables.records(export_parquet.read("class-error", tmp_path / "c.parquet"))
+    assert [row["name"] for row in kept] == names
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("<script>alert(1)</script>", r"\<script>alert(1)\</script>"),
+        ("`code` and *bold* and _it_", r"\`code\` and \*bold\* and \_it\_"),
+        ("![x](http://a) [b](c)", r"![x]\(http://a) [b]\(c)"),
+        ("a\n# heading\x1b", r"a # heading\\x1b"),
+    ],
+)
+def test_markdown_takes_no_word_for_markup(said: str, written: str) -> None:
+    assert export_markdown.escaped(said) == written
+
+
+def test_a_picture_is_named_by_its_title_as_text() -> None:
+    assert export_markdown.pictures({"a.png": "of `x` [a](b)"}) == [
+        r"## of \`x\` [a]\(b)",
+        r"![of \`x\` [a]\(b)](a.png)",
+    ]
