@@ -5,13 +5,14 @@ Nothing but the standard library and click is imported until a value is read.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from impls.nearest import question
 
 Names = Callable[[], Sequence[str]]
 
@@ -39,9 +40,7 @@ def source_names() -> list[str]:
 
 def unknown(kind: str, value: str, known: Sequence[str]) -> str:
     """The message for a name that is not known: the nearest one, then all."""
-    near = difflib.get_close_matches(value, known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {kind} {value!r}: {hint}choose from {', '.join(known)}"
+    return f"unknown {kind} {value!r}: {question(value, known)}choose from {', '.join(known)}"
 
 
 class OneName(click.ParamType[Any]):

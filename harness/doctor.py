@@ -154,11 +154,7 @@ def _remedy(name: str, state: State, python: str) -> str:
     """The command that mends it; none where it works, or where the framework is not of this project."""
     if state == "works" or name not in {**registry.BUILT_IN, **registry.FORWARD_ONLY}:
         return ""
-    if state != "broken":
-        return requirements.install_command(name, python)
-    # What is there in the right version and does not run would pass for installed.
-    asked = " ".join(f"'{text}'" for text in requirements.wanted(name))
-    return f"{requirements.pip(python)} install --force-reinstall {asked or name}"
+    return (requirements.repair_command if state == "broken" else requirements.install_command)(name, python)
 
 
 def _device(asked: str, called: str) -> str:
@@ -214,5 +210,5 @@ def _is_last(event: launch.Event, answer: _Answer) -> bool:
     elif kind in {"missing", "died", "load-failed"}:
         last = str(event.get("stderr", "")).strip().splitlines()[-1:]
         answer.reason = ": ".join([str(event["reason"]), *last])
-        answer.missing = kind == "missing"
+        answer.missing = kind == "missing" and not requirements.is_broken(event)
     return kind in {"failed", "load-failed", "missing", "died", "finished"}

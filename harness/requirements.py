@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
 from harness.environment import CHECKOUT
+from impls import registry
 
 PROJECT = "alexbench"
 
@@ -55,13 +61,33 @@ def of_extra(extra: str) -> list[Requirement]:
 
 
 def install_command(extra: str, python: str = sys.executable) -> str:
-    """The command that installs the project with an extra, for a checkout or for an installed package."""
+    """The command that installs the project with an extra, as a checkout or a package, typed in whatever folder."""
     bracket = f"[{extra}]" if extra else ""
     if (CHECKOUT / "pyproject.toml").is_file():
-        return f"{pip(python)} install -e '.{bracket}'"
-    return f"{pip(python)} install 'alexbench{bracket}'"
+        return f"{pip(python)} install -e {shlex.quote(f'{CHECKOUT}{bracket}')}"
+    return f"{pip(python)} install {shlex.quote(f'{PROJECT}{bracket}')}"
 
 
-def pip(python: str) -> str:
-    """`pip` as a command of this interpreter or of another one."""
-    return "pip" if python == sys.executable else f"{python} -m pip"
+def why_missing(event: Mapping[str, Any], target: str, python: str) -> str:
+    """Why a worker could not import what runs `target`, with the command that mends a framework of this project."""
+    name = registry.framework_of(target)
+    if not name:
+        return str(event["reason"])
+    return f"{event['reason']}: {(repair_command if is_broken(event) else install_command)(name, python)}"
+
+
+def is_broken(event: Mapping[str, Any]) -> bool:
+    """Whether what a worker misses is there, and cannot be imported."""
+    return bool(event.get("broken"))
+
+
+def repair_command(extra: str, python: str = sys.executable) -> str:
+    """The command for what is there in the right version and does not run, and so would pass for installed."""
+    asked = " ".join(shlex.quote(text) for text in wanted(extra))
+    return f"{pip(python)} install --force-reinstall {asked or extra}"
+
+
+def pip(python: str = sys.executable) -> str:
+    """`pip` as a command that installs where this interpreter looks."""
+    place = Path(python).absolute() if os.sep in python else python  # links are kept: they make a virtual environment
+    return f"{shlex.quote(str(place))} -m pip"

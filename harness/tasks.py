@@ -227,12 +227,24 @@ class Runner:
         copies = {name: np.array(value) for name, value in weights.arrays.items()}
         if not callable(self._object):
             raise BadOutput(f"{self._target} is a {type(self._object).__name__}, expected build(network, weights)")
-        forward = self._object(network, copies)
-        if not callable(forward):
-            raise BadOutput(f"build(...) returned {_describe(forward)}, expected a function activations(images)")
-        found = forward(np.array(_inputs(task)["images"]))
+        images = np.array(_inputs(task)["images"])
+        try:
+            found = _activations_of(self._object(network, copies), images)
+        except BadOutput:
+            raise
+        except Exception as error:
+            if not isinstance(self._object, type):
+                raise
+            what = "a class, expected build(network, weights); alexbench audit reads classes"
+            raise BadOutput(f"{self._target} is {what} ({type(error).__name__}: {error})"[:500]) from error
         _write(task["output"], _checked_activations(network, found))
         return {}
+
+
+def _activations_of(forward: object, images: Array) -> object:
+    if not callable(forward):
+        raise BadOutput(f"build(...) returned {_describe(forward)}, expected a function activations(images)")
+    return forward(images)
 
 
 def _describe(value: object) -> str:

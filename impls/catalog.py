@@ -10,9 +10,9 @@ Every network names its source; every departure from the paper is a field, not c
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
+from impls.nearest import question
 from impls.spec import (
     LRN,
     Change,
@@ -33,6 +33,8 @@ from impls.spec import (
 
 class UnknownNetwork(ValueError):
     """No network of that name; the message gives the nearest one."""
+
+    exit_code = 2
 
 
 # The paper says 224x224 in and 55x55 out. The original source resolves it: 1 + ceil((224 - 11) / 4) = 55, the missing
@@ -564,6 +566,4 @@ def get(name: str) -> Network:
     """The network called `name`. Raises UnknownNetwork, which names the nearest one."""
     if name in NETWORKS:
         return NETWORKS[name]
-    near = difflib.get_close_matches(name, NETWORKS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UnknownNetwork(f"unknown network {name!r}: {hint}the catalog has {', '.join(NETWORKS)}")
+    raise UnknownNetwork(f"unknown network {name!r}: {question(name, NETWORKS)}the catalog has {', '.join(NETWORKS)}")

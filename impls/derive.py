@@ -14,6 +14,8 @@ Shape = tuple[int, ...]  # without the batch: (H, W, C) or (features,)
 class InvalidNetwork(ValueError):
     """A network whose layers do not fit together; the message names the layer and both numbers."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+from impls.nearest import question
 
 ENTRY_POINT_GROUP = "alexbench.impls"
 
@@ -55,9 +56,13 @@ REQUIRED_MODULES: dict[str, tuple[str, ...]] = {
 class UnknownFramework(ValueError):
     """No framework of that name; the message gives the nearest one."""
 
+    exit_code = 2
+
 
 class NotLoadable(ValueError):
     """A "module:attribute" reference that cannot be loaded; the message says why."""
+
+    exit_code = 2
 
 
 def frameworks(*, forward_only: bool = False) -> dict[str, str]:
@@ -85,14 +90,19 @@ def reference(name: str, *, forward_only: bool = False) -> str:
         raise UnknownFramework(
             f"{name} is forward only, and taken by alexbench parity alone: choose from {', '.join(known)}"
         )
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UnknownFramework(f"unknown framework {name!r}: {hint}registered are {', '.join(known)}")
+    raise UnknownFramework(f"unknown framework {name!r}: {question(name, known)}registered are {', '.join(known)}")
 
 
 def environment(name: str, settings: Any) -> dict[str, str]:
     """What a framework's process must find set for these `impls.protocol.Settings`; nothing for a plug-in."""
     return dict(load(ENVIRONMENTS[name])(settings)) if name in ENVIRONMENTS else {}
+
+
+def framework_of(target: str) -> str:
+    """Whose framework of this project a "module:attribute" runs: its own, its reader's or its writer's; else ""."""
+    folder = target.partition(":")[0].rpartition(".")[0]
+    ours = {**BUILT_IN, **FORWARD_ONLY}.items()
+    return next((name for name, own in ours if own.rpartition(".")[0] == folder), "")
 
 
 def missing_modules(name: str) -> tuple[str, ...]:

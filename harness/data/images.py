@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from harness.data.colours import luma
 from harness.data.views import CENTRE, VIEWS, ten_crops
+from harness.requirements import pip
 from impls.spec import Network
 
 Pixels = NDArray[np.uint8]  # [H, W, 3]
@@ -82,7 +83,7 @@ def photographs() -> list[Path]:
             return paths
     raise ImageError(
         "the sample photographs come with scikit-learn, which is not installed:"
-        " pip install scikit-learn, or pass --images"
+        f" {pip()} install scikit-learn, or pass --images"
     )
 
 

@@ -24,6 +24,7 @@ from impls.protocol import Settings
 from impls.spec import Network
 from impls.spec_json import network_to_json
 from impls.weights import Weights, WeightsError
+from reports.terminal import say
 
 MARK = "alexbench"  # the key under which every format carries the network's name and the preprocessing
 
@@ -71,12 +72,15 @@ def run(file: Path, form: str, out: Path, pythons: Mapping[str, str] | None = No
         raise type(error)(str(error).replace(repr(str(temporary)), repr(str(out)))) from None
     finally:
         temporary.unlink(missing_ok=True)
-    print(f"{out}: {network.name}, sha256 of its weights {loaded.content_hash}")
-    print(f"\n{loading_lines(form, out, network)}")
+    say(f"{out}: {network.name}, sha256 of its weights {loaded.content_hash}")
+    say(f"\n{loading_lines(form, out, network)}")
 
 
 def _check_place(out: Path, size: int) -> None:
-    """Raises UsageError where a file of so many bytes cannot be written: frameworks say it each in a way of its own."""
+    """Raises UsageError where a file cannot be written, and CannotMeasure where so many bytes find no room.
+
+    Frameworks say it each in a way of its own.
+    """
     folder, why = out.absolute().parent, ""
     if out.is_dir():
         why = "it is a folder"
@@ -84,10 +88,11 @@ def _check_place(out: Path, size: int) -> None:
         why = f"there is no folder {str(out.parent)!r}"
     elif not os.access(folder, os.W_OK):
         why = f"files cannot be made in {str(out.parent)!r}"
-    elif (free := shutil.disk_usage(folder).free) < size:
-        why = f"it needs {size / 1e6:,.1f} MB, its disk has {free / 1e6:,.1f} MB free"
     if why:
         raise UsageError(f"cannot write {str(out)!r}: {why}")
+    if (free := shutil.disk_usage(folder).free) < size:
+        what = f"it needs {size / 1e6:,.1f} MB, its disk has {free / 1e6:,.1f} MB free"
+        raise CannotMeasure(f"cannot write {str(out)!r}: {what}")
 
 
 def mark(found: Weights) -> str:
@@ -127,7 +132,7 @@ def _by_framework(job: _Job, writer: str, framework: str) -> None:
         "output": str(job.out.resolve()),
         "metadata": job.metadata,
     }
-    errand.run(spec, task, extra=framework)
+    errand.run(spec, task)
 
 
 def _flax(job: _Job) -> None:
@@ -140,7 +145,7 @@ def _flax(job: _Job) -> None:
 def _onnx(job: _Job) -> None:
     from impls import onnx_graph
 
-    with _library("onnxruntime"):
+    with _library("formats"):
         onnx_graph.write(job.network, job.weights.arrays, job.out, job.metadata)
 
 

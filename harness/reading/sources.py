@@ -5,7 +5,6 @@ A class is read where its framework is, in a worker with a time limit: that proc
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from harness.audit.options import DEFAULT_TIMEOUT_S
 from harness.errors import UsageError
 from harness.launch import WorkerSpec
 from impls import catalog, reading, registry
+from impls.nearest import question
 from impls.protocol import Settings
 from impls.reading import Facet, Reading
 
@@ -121,9 +121,7 @@ def _of_class(target: _Target, side: int | None, pythons: Mapping[str, str], tim
         silence_limit_s=timeout_s,
         extra_environment=registry.environment(framework, Settings()),
     )
-    answer = errand.run(
-        spec, {"do": "read-network", "target": f"{where}:{target.attribute}", "side": side}, extra=framework
-    )
+    answer = errand.run(spec, {"do": "read-network", "target": f"{where}:{target.attribute}", "side": side})
     try:
         found = reading.from_json(answer["reading"])
     except (KeyError, TypeError, ValueError) as error:
@@ -136,5 +134,5 @@ def _unknown(source: str) -> str:
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    asked = question(name, known).strip()
+    return f" ({asked})" if asked else ""

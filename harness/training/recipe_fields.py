@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, get_args
 
 from harness.errors import UsageError
+from impls.nearest import question
 from impls.spec import Change, ColourNoise, Crop, Recipe
 
 MOST_EPOCHS = 1_000_000
@@ -24,8 +24,7 @@ def recipe_of(given: Mapping[str, Any], where: str) -> Recipe:
 def _of_known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> Mapping[str, Any]:
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = question(str(name), known)
             raise UsageError(f"{where}: unknown field {name!r}: {hint}known are {', '.join(known)}")
     return given
 

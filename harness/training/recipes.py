@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import stat
 import tomllib
@@ -15,6 +14,7 @@ from harness.training import schedule
 from harness.training.options import NAMED_RECIPES, TrainOptions
 from harness.training.recipe_fields import checked, recipe_of, told
 from impls import catalog, derive
+from impls.nearest import question
 from impls.spec import Network, Recipe
 
 SMALL_SIDE = 64  # up to this input side, the embedded digits are learned in a minute
@@ -96,8 +96,7 @@ def _parsed(path: Path) -> Any:
             raise UsageError(f"--recipe {path} has {path.stat().st_size} bytes, no recipe is over {MOST_BYTES}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = difflib.get_close_matches(str(path), NAMED_RECIPES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = question(str(path), NAMED_RECIPES)
         raise UsageError(
             f"--recipe {path}: {hint}choose {', '.join(NAMED_RECIPES)} or a JSON or TOML file; there is no such file"
         ) from None

@@ -143,7 +143,7 @@ def test_doctor_finds_what_is_missing_and_what_mends_it(without_frameworks: str)
     assert is_plain(done.stdout)
     for framework in ("torch", "tensorflow", "jax", "onnxruntime"):
         assert re.search(rf"^{framework} +missing", done.stdout, re.MULTILINE)
-        assert re.search(rf"pip install .*\[{framework}\]", done.stdout)
+        assert re.search(rf"^ +{without_frameworks} -m pip install -e .*\[{framework}\]'$", done.stdout, re.MULTILINE)
     verdict = done.stdout.rstrip().splitlines()[-1]
     assert verdict.startswith("Not ready: ") and "onnxruntime" not in verdict  # an addition to the others
 

@@ -131,11 +131,15 @@ def test_a_version_that_is_too_old_is_said_with_the_one_needed(checkout: Path) -
 
 
 def test_the_remedy_fits_a_checkout_and_an_installed_package(checkout: Path) -> None:
-    assert requirements.install_command("torch") == "pip install -e '.[torch]'"
-    assert requirements.install_command("torch", "/x/python") == "/x/python -m pip install -e '.[torch]'"
+    pip = f"{sys.executable} -m pip"
+    assert requirements.install_command("torch") == f"{pip} install -e '{checkout}[torch]'"
+    assert (
+        requirements.install_command("torch", "/a b/python") == f"'/a b/python' -m pip install -e '{checkout}[torch]'"
+    )
+    assert requirements.install_command("torch", "env/python").startswith(f"{Path.cwd()}/env/python -m pip")
     (checkout / "pyproject.toml").unlink()
-    assert requirements.install_command("torch") == "pip install 'alexbench[torch]'"
-    assert requirements.install_command("") == "pip install 'alexbench'"
+    assert requirements.install_command("torch") == f"{pip} install 'alexbench[torch]'"
+    assert requirements.install_command("") == f"{pip} install alexbench"
 
 
 @pytest.mark.parametrize(
@@ -179,3 +183,39 @@ def test_the_command_prints_the_page(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert doctor.run() == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Ready."
     assert sys.modules["reports.doctor_view"]
+
+
+def test_a_package_that_is_there_and_cannot_be_imported_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "onnxruntime"
+    package.mkdir()
+    (package / "__init__.py").write_text("import no_such_part\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    [found] = doctor.examine({"onnxruntime": registry.FORWARD_ONLY["onnxruntime"]}, {})
+    assert (found.state, found.not_missed) == ("broken", False)
+    assert "no_such_part" in found.reason
+    assert found.remedy.startswith(f"{sys.executable} -m pip install --force-reinstall ")
+    assert "'onnxruntime>=" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("impls.with_torch.framework:FRAMEWORK", "torch"),
+        ("impls.with_tensorflow.reading:read", "tensorflow"),
+        ("impls.with_jax.reading:read", "jax"),
+        ("impls.with_tensorflow.exporting:write", "tensorflow"),
+        ("impls.with_onnxruntime.framework:FRAMEWORK", "onnxruntime"),
+    ],
+)
+def test_what_a_worker_misses_is_installed_by_the_right_extra(target: str, name: str, checkout: Path) -> None:
+    event = {"event": "missing", "reason": "No module named 'x'", "broken": False}
+    expected = f"No module named 'x': /e/python -m pip install -e '{checkout}[{name}]'"
+    assert requirements.why_missing(event, target, "/e/python") == expected
+    assert "--force-reinstall" in requirements.why_missing({**event, "broken": True}, target, "/e/python")
+
+
+def test_a_module_of_somebody_elses_names_no_extra() -> None:
+    event = {"event": "missing", "reason": "No module named 'einops'", "broken": False}
+    assert requirements.why_missing(event, "./mine.py:build", "/e/python") == "No module named 'einops'"

@@ -22,6 +22,7 @@ from harness.data.sources.tar_members import files_in
 from harness.errors import CannotMeasure, UsageError
 from harness.exchange import confined
 from harness.exchange.foreign import FormatError
+from harness.requirements import pip
 from reports.cells import clean
 
 META = "meta.mat"
@@ -136,7 +137,7 @@ def _table(data: bytes) -> Any:
     try:
         import scipy.io
     except ImportError:
-        raise CannotMeasure("reading the development kit needs SciPy: pip install scipy") from None
+        raise CannotMeasure(f"reading the development kit needs SciPy: {pip()} install scipy") from None
     return scipy.io.loadmat(io.BytesIO(data), variable_names=["synsets"])["synsets"].ravel()
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from harness.data.sources.source import Item, Reference, Skip, Source, held_out
 from harness.errors import CannotMeasure, UsageError
+from harness.requirements import pip
 
 SIDE = 8
 LARGEST = 16  # of a pixel's value
@@ -59,7 +60,7 @@ def embedded_file() -> Path:
         file = Path(root) / "datasets" / "data" / "digits.csv.gz"
         if file.is_file():
             return file
-    raise CannotMeasure("the digits come with scikit-learn, which is not installed: pip install scikit-learn")
+    raise CannotMeasure(f"the digits come with scikit-learn, which is not installed: {pip()} install scikit-learn")
 
 
 def read(root: Path, reference: Reference) -> NDArray[np.uint8]:
