@@ -15,10 +15,12 @@ from harness.cli_audit import audit
 from harness.cli_data import prepare
 from harness.cli_evaluate import evaluate
 from harness.cli_exchange import export, import_
-from harness.cli_exit import CONTEXT, QuietGroup, run
+from harness.cli_exit import CONTEXT, Group, Measuring, end
+from harness.cli_impl import ImplTarget
 from harness.cli_paper import paper
 from harness.cli_speed import speed
 from harness.cli_train import train
+from harness.cli_unexpected import refuse
 from harness.cli_values import FrameworkPython, NameList, OneName, network_names
 from harness.endings import Endings
 from harness.parity import options as parity_options
@@ -33,10 +35,10 @@ FILE = cli_options.FILE
 def main() -> None:
     """The entry point `alexbench`."""
     with Endings():
-        raise SystemExit(run(cli))
+        end(cli)
 
 
-@click.group(cls=QuietGroup, context_settings=CONTEXT)
+@click.group(cls=Group, context_settings=CONTEXT)
 @click.version_option(VERSION, prog_name="alexbench")
 def cli() -> None:
     """AlexNet described once, built in PyTorch, TensorFlow and JAX, and proved equal against float64.
@@ -57,12 +59,12 @@ def networks(name: str | None, form: str) -> None:
     listing.show_network(name, form) if name else listing.show_networks(form)
 
 
-@cli.group(cls=QuietGroup)
+@cli.group()
 def weights() -> None:
     """Make, inspect, import and export canonical weights files (safetensors)."""
 
 
-@weights.command()
+@weights.command(cls=Measuring)
 @click.option("--network", type=NETWORK, default="paper", show_default=True)
 @click.option("--recipe", type=RECIPE, default="scaled", show_default=True, help="How values are drawn.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -89,7 +91,7 @@ weights.add_command(import_)
 weights.add_command(export)
 
 
-@cli.command()
+@cli.command(cls=Measuring)
 @click.option("--network", type=NETWORK, default="paper", show_default=True)
 @cli_options.frameworks
 @click.option(
@@ -146,6 +148,7 @@ weights.add_command(export)
 @click.option(
     "--impl",
     "impls",
+    type=ImplTarget(),
     multiple=True,
     metavar="TARGET",
     help="Your own network: ./mine.py:build or module:build. Repeatable.",
@@ -159,8 +162,7 @@ weights.add_command(export)
 @cli_options.verbose
 def parity(tuning: str, images: tuple[Path, ...], more_images: tuple[Path, ...], **values: Any) -> int:
     """Compare the frameworks with float64, layer by layer, forward and backward."""
-    if more_images and not images:
-        raise click.UsageError(f"unexpected argument {str(more_images[0])!r}: photographs are given with --images")
+    refuse(click.get_current_context(), more_images, "" if images else "photographs are given with --images")
     from harness.shared_cores import yield_cores
 
     yield_cores()

@@ -9,14 +9,16 @@ import click
 
 from harness import cli_options
 from harness.audit.options import DEFAULT_TIMEOUT_S, FORMS, AuditOptions
+from harness.cli_exit import Measuring
 from harness.cli_options import FILE
+from harness.cli_unexpected import refuse
 from harness.cli_values import OneName, network_names
 from harness.parity import options as parity_options
 
 OF_MEASURING = ("images", "recipe", "seed")
 
 
-@click.command()
+@click.command(cls=Measuring)
 @click.argument("source", metavar="SOURCE")
 @click.option(
     "--against",
@@ -62,9 +64,8 @@ def audit(source: str, images: tuple[Path, ...], more_images: tuple[Path, ...], 
     SOURCE is a name of `alexbench networks`, an .onnx, .prototxt, .caffemodel, .keras or .h5 file, or code of yours,
     which is run: torch:./file.py:Class, keras:./file.py:name, flax:./file.py:Class.
     """
-    if more_images and not images:
-        raise click.UsageError(f"unexpected argument {str(more_images[0])!r}: photographs are given with --images")
     context = click.get_current_context()
+    refuse(context, more_images, "" if images else "photographs are given with --images")
     if no_measure and (more := cli_options.given(context) & set(OF_MEASURING)):
         option = next(parameter for parameter in context.command.params if parameter.name in more)
         raise click.UsageError(f"{option.opts[0]} is of the measurements: leave it out, or leave out --no-measure")

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from harness import cli_options
+from harness.cli_exit import Measuring
 from harness.cli_options import FILE, SOURCES
 
 
-@click.command()
+@click.command(cls=Measuring)
 @cli_options.data(f"{SOURCES}.")
 @cli_options.parts
 @click.option("--out", type=FILE, required=True, metavar="DIR", help="Folder to prepare.")

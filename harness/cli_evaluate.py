@@ -8,13 +8,15 @@ from typing import Any
 import click
 
 from harness import cli_options
+from harness.cli_exit import Measuring
 from harness.cli_options import FILE
+from harness.cli_unexpected import refuse
 from harness.cli_values import NumberList, OneName
 from harness.evaluation import options as evaluate_options
 from harness.evaluation.options import EvaluateOptions
 
 
-@click.command()
+@click.command(cls=Measuring)
 @click.option(
     "--weights", type=FILE, multiple=True, metavar="FILES...", help="Weights files: each alone, then all averaged."
 )
@@ -75,8 +77,7 @@ from harness.evaluation.options import EvaluateOptions
 @cli_options.verbose
 def evaluate(weights: tuple[Path, ...], more_weights: tuple[Path, ...], crops: tuple[int, ...], **values: Any) -> int:
     """Score weights as the paper did: top-1 and top-5 error, ten crops, ensembles; in each framework."""
-    if more_weights and not weights:
-        raise click.UsageError(f"unexpected argument {str(more_weights[0])!r}: files are given with --weights")
+    refuse(click.get_current_context(), more_weights, "" if weights else "files are given with --weights")
     if not weights:
         raise click.UsageError("no weights given: --weights FILE, or several")
     if wrong := [number for number in crops if number not in evaluate_options.CROPS]:

@@ -8,13 +8,14 @@ from typing import Any, get_args
 import click
 
 from harness import cli_options
+from harness.cli_exit import Measuring
 from harness.cli_values import OneName, network_names
 from impls.spec import Preprocessing
 
 FORMS = ("torch", "keras", "flax", "onnx", "npz")
 
 
-@click.command("import")
+@click.command("import", cls=Measuring)
 @click.argument("file", type=cli_options.FILE)
 @click.option("--out", type=cli_options.FILE, required=True, metavar="FILE", help="Safetensors file to write.")
 @click.option(
@@ -55,7 +56,7 @@ def import_(**values: Any) -> int:
     return 0
 
 
-@click.command()
+@click.command(cls=Measuring)
 @click.argument("file", type=cli_options.FILE)
 @click.option("--to", "form", type=click.Choice(FORMS), required=True, help="Whose file to write.")
 @click.option("--out", type=cli_options.FILE, required=True, metavar="FILE", help="Its suffix is the format's.")

@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from harness import cli_options
+from harness.cli_exit import Measuring
 from harness.cli_options import FILE
+from harness.cli_unexpected import refuse
 from harness.cli_values import NameList, OneName, framework_names, network_names
 from harness.paper import options as paper_options
 from harness.paper.options import PaperOptions
@@ -21,7 +23,7 @@ def _ablated() -> list[str]:
     return [paper_options.MINIATURE, *network_names()]
 
 
-@click.command()
+@click.command(cls=Measuring)
 @click.argument("runs", type=FILE, nargs=-1, metavar="[RUN]...")
 @click.option(
     "--weights",
@@ -96,6 +98,7 @@ def paper(runs: tuple[Path, ...], resume: Path | None, **values: Any) -> int:
         raise click.UsageError(f"{option.opts[0]} is of the ablations: add --ablations")
     if values["data"] is not None and not values["ablations"] and not values["weights"]:
         raise click.UsageError("--data serves --ablations and --weights: add one of them, or leave it out")
+    refuse(context, runs, "")
     options = PaperOptions(runs=runs, **values)
     from harness.paper import command
 

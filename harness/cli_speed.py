@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from harness import cli_options
+from harness.cli_exit import Measuring
 from harness.cli_options import FILE
 from harness.cli_values import NameList, NumberList, OneName, network_names
 from harness.speed import options as speed_options
@@ -34,7 +35,7 @@ def _names(
     )
 
 
-@click.command()
+@click.command(cls=Measuring)
 @click.option("--gpus", type=click.IntRange(min=1), metavar="N", help="The same as --device cuda --devices N.")
 @cli_options.device
 @click.option(

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness import cli_options
+from harness.cli_exit import Measuring
 from harness.cli_options import FILE
 from harness.cli_values import NameList, OneName, framework_names
 from harness.training import options as train_options
@@ -29,7 +30,7 @@ def _one_of(option: str, kind: str, known: tuple[str, ...], default: str | None,
     )
 
 
-@click.command()
+@click.command(cls=Measuring)
 @click.option(
     "--frameworks",
     "--framework",

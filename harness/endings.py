@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -37,11 +36,3 @@ class Endings:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
-
-
-def say(text: str) -> None:
-    """A line on standard error, if that is still there."""
-    from reports import terminal  # here, because `alexbench --help` needs no Rich
-
-    with contextlib.suppress(OSError, ValueError):
-        terminal.say(text, error=True)

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import CannotMeasure, UsageError, WorkerFailed
-from harness.launch import OUT_OF_MEMORY, Event, Worker, WorkerSpec
-from harness.requirements import install_command
+from harness.errors import OUT_OF_MEMORY, CannotMeasure, UsageError, WorkerFailed
+from harness.launch import Event, Worker, WorkerSpec
+from harness.requirements import is_broken, why_missing
 
 
-def run(spec: WorkerSpec, task: Mapping[str, Any], *, extra: str = "") -> dict[str, Any]:
+def run(spec: WorkerSpec, task: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the worker's answer.
 
-    `extra` is the extra of ours that brings what the worker needs, for the message where it is missing. Raises
-    CannotMeasure (missing or not able to), UsageError (the user's file is at fault), WorkerFailed (crash, time-out).
+    Raises CannotMeasure (missing or not able to), UsageError (the user's file is at fault), WorkerFailed (crash,
+    time-out).
     """
     events: queue.Queue[Event] = queue.Queue()
     with tempfile.TemporaryDirectory(prefix="alexbench-errand-") as logs:
@@ -33,10 +33,10 @@ def run(spec: WorkerSpec, task: Mapping[str, Any], *, extra: str = "") -> dict[s
                 event = events.get()
         finally:
             worker.kill()
-    return _answer(event, spec, extra)
+    return _answer(event, spec)
 
 
-def _answer(event: Event, spec: WorkerSpec, extra: str) -> dict[str, Any]:
+def _answer(event: Event, spec: WorkerSpec) -> dict[str, Any]:
     if event["event"] != "done":
         said = "\n".join(str(event.get(key, "")) for key in ("message", "reason", "stderr"))
         if line := next(filter(OUT_OF_MEMORY.search, said.splitlines()), None):
@@ -44,13 +44,13 @@ def _answer(event: Event, spec: WorkerSpec, extra: str) -> dict[str, Any]:
     match event["event"]:
         case "done":
             return event
-        case "failed" if event["kind"] == "unsupported":
+        case "failed" if event["kind"] in ("unsupported", "no-room"):
             raise CannotMeasure(f"{spec.label}: {event['message']}")
         case "failed":
             raise UsageError(f"{spec.label}: {event['message']}")
         case "missing":
-            remedy = f": {install_command(extra)}" if extra else ""
-            raise CannotMeasure(f"{spec.label} needs what is not installed ({event['reason']}){remedy}")
+            state = "does not work" if is_broken(event) else "needs what is not installed"
+            raise CannotMeasure(f"{spec.label} {state}: {why_missing(event, spec.target, spec.python)}")
         case "load-failed":
             raise UsageError(f"{spec.label}: {event['reason']}")
     last = str(event.get("stderr", "")).strip().splitlines()[-1:]

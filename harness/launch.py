@@ -33,13 +33,6 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 STDERR_LINES_KEPT = 8
 ANSWERS = ("done", "failed")  # to a task
 CLOSING = ("finished", "missing", "load-failed")
-# As libraries, the loader of shared libraries and Python itself say it.
-OUT_OF_MEMORY = re.compile(
-    r"MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OutOfMemory|out of memory|bad_alloc"
-    r"|can't allocate memory|Cannot allocate memory|Unable to allocate|failed to allocate"
-    r"|Memory allocation still failed|failed to map segment|can't start new thread",
-    re.IGNORECASE,
-)
 LOOK_S = 0.2  # how often a process is looked at
 LEAVING_S = 30.0  # for a worker that has said its last
 MOST_IN_PIPE = 1 << 20  # bytes; systems let a pipe hold no more
@@ -118,6 +111,8 @@ def _is_event(found: Any) -> bool:
 def _made_visible(event: Event) -> Event:
     """What the worker has to say, with control characters spelled out; names and figures as they are."""
     return {key: visible(str(value)) if key in ("reason", "message") else value for key, value in event.items()}
+
+
 class _EventPipe(io.RawIOBase):
     """The reading end of a worker's events. It ends with the worker, though a process it left behind holds it open."""
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness import environment
-from harness.endings import say
 from harness.errors import UsageError
 from harness.version import VERSION
+from reports.terminal import say
 
 # Packages that compute what a framework's figures tell; NumPy computes every framework's batches and references.
 COMPUTING = {
@@ -50,7 +50,8 @@ def check(path: Path, run: Mapping[str, Any]) -> list[dict[str, Any]]:
         if change.counts:
             raise UsageError(f"--resume {path}: {change.told()}; start a new run with --out elsewhere")
     if found:
-        say(f"--resume {path} goes on, and run.json keeps what is not as it was: {'; '.join(c.told() for c in found)}")
+        kept = "; ".join(change.told() for change in found)
+        say(f"--resume {path} goes on, and run.json keeps what is not as it was: {kept}", error=True)
     return [{"what": change.name, "was": change.was, "now": change.now} for change in found]
 
 

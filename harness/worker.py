@@ -17,7 +17,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from harness.environment import peak_memory_mb
-from harness.launch import OUT_OF_MEMORY
+from harness.errors import OUT_OF_MEMORY, is_no_room
 from impls import registry
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def _perform(task: Task, runner: tasks.Runner, events: Events) -> None:
     except (tasks.BadOutput, registry.NotLoadable) as error:
         events.send("failed", task=task["id"], kind="bad-output", message=str(error))
     except BaseException as error:  # whatever a framework or a user's file raises is that worker's result
-        events.send("failed", task=task["id"], kind="exception", message=one_line(error))
+        kind = "no-room" if is_no_room(error) else "exception"
+        events.send("failed", task=task["id"], kind=kind, message=one_line(error))
     else:
         events.send("done", task=task["id"], seconds=time.perf_counter() - started, **fields)
 
@@ -95,18 +96,22 @@ def _work(target: str, events: Events) -> None:
     """Load the framework and run the tasks."""
     inbox: queue.Queue[Task] = queue.Queue()
     threading.Thread(target=_read_tasks, args=(_own_input(), inbox), daemon=True).start()
+    loads = False
     try:
         from harness import tasks  # needs NumPy, which an interpreter named with --python may lack
 
-        runner = tasks.Runner(target)
+        runner, loads = tasks.Runner(target), True
         runner.load()
     except registry.NotLoadable as error:
         events.send("load-failed", reason=str(error))
         return
     except ImportError as error:
-        # What is installed and finds no memory is not missing.
-        kind = "load-failed" if OUT_OF_MEMORY.search(str(error)) else "missing"
-        events.send(kind, reason=one_line(error))
+        if OUT_OF_MEMORY.search(str(error)):  # what is installed and finds no memory is not missing
+            events.send("load-failed", reason=one_line(error))
+            return
+        name = registry.framework_of(target)
+        broken = loads and bool(name) and not registry.missing_modules(name)  # it is there, and cannot be imported
+        events.send("missing", reason=one_line(error), broken=broken)
         return
     except BaseException as error:  # a broken installation or a user's file that raises on import
         events.send("load-failed", reason=one_line(error))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import reprlib
 import stat
@@ -28,6 +29,8 @@ FLOAT32_BYTES = 4
 ONLY_FLOAT32 = {"F32": FLOAT32_BYTES}
 MOST_SIDES = 32
 MOST_NUMBER = 1 << 128  # a side or an offset: larger ones are not shown, nor multiplied
+
+MOST_ADDRESSED = 1 << 63  # bytes, as NumPy counts them
 
 Shape = tuple[int, ...]
 
@@ -196,6 +199,8 @@ def _place(path: Path, name: str, entry: Any, itemsizes: Mapping[str, int]) -> P
         raise WeightsError(
             f"{str(path)!r}: tensor {name!r} of shape {shape} needs {needed} bytes, it has {end - begin}"
         )
+    if itemsizes[dtype] * math.prod(filter(None, shape)) >= MOST_ADDRESSED:  # which a side of 0 hides from the bytes
+        raise WeightsError(f"{str(path)!r}: tensor {name!r} has shape {shape}, which no array can have")
     return Place(dtype, tuple(shape), begin, end)
 
 

@@ -15,8 +15,7 @@ from typing import Self
 from harness.data import chunk
 from harness.data.journal import ChunkDone
 from harness.data.plan import Plan
-from harness.errors import CannotMeasure, WorkerFailed
-from harness.launch import OUT_OF_MEMORY
+from harness.errors import OUT_OF_MEMORY, CannotMeasure, WorkerFailed
 from impls import child_process
 
 Task = tuple[str, int]  # part, chunk

@@ -14,11 +14,10 @@ from harness.data.sources.folder_parts import Parts
 from harness.data.sources.opening import open_source
 from harness.data.sources.source import Source
 from harness.data.watching import watched
-from harness.endings import say
 from harness.errors import UsageError
 from impls import catalog
 from impls.spec import Network
-from reports.terminal import Console
+from reports.terminal import Console, say
 
 
 def run(
@@ -40,7 +39,7 @@ def run(
             outcome = prepare(source, out, chosen, resume=resume, strict=strict, jobs=jobs, watch=watch)
     except KeyboardInterrupt:
         if (out / WORK).is_dir():
-            say(f"what was prepared is kept: go on with --resume --out {out}")
+            say(f"what was prepared is kept: go on with --resume --out {out}", error=True)
         raise
     show(outcome)
     return 0

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness import environment, option_record, run_claim
-from harness.endings import Endings, say
+from harness.endings import Endings
 from harness.errors import AlexbenchError, UsageError
 from harness.launch import WorkerSpec
 from harness.parity import material
@@ -21,7 +21,7 @@ from harness.parity.schedule import Schedule
 from harness.progress import Progress
 from harness.run_folder import RunFolder
 from impls import registry
-from reports.terminal import Console
+from reports.terminal import Console, say
 
 ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 
@@ -62,7 +62,7 @@ def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dic
                 folder.close("failed", failures=[told])
                 raise
             endings.ignore()  # a second Ctrl-C must not cost the tables: writing them takes a second or two
-            say("interrupted: writing what was measured")
+            say("interrupted: writing what was measured", error=True)
             folder.close("interrupted", failures=["interrupted"])
             _point_to(folder)
             raise KeyboardInterrupt from None
@@ -78,7 +78,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 
 def _point_to(folder: RunFolder) -> None:
-    say(f"\n{folder.path}/report.md")
+    say(f"\n{folder.path}/report.md", error=True)
 
 
 def _measured(

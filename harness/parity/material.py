@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from harness import environment
 from harness.data import images
-from harness.errors import CannotMeasure, UsageError
+from harness.errors import NO_ROOM, CannotMeasure, UsageError
 from harness.launch import WorkerSpec
 from harness.parity import split_level
 from harness.parity.bench import Material
@@ -29,7 +28,6 @@ from impls.protocol import Array, PrecisionName, Settings
 from impls.spec import Network
 
 MOST_PHOTOGRAPHS = 50
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CORES_PER_WORKER = 1  # imports, compilation and the comparison beside them leave cores idle
 LONGEST_FIRST = ("jax",)  # it compiles every shape; begun last it would run on alone
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +13,8 @@ from harness.errors import CannotMeasure
 from harness.launch import Event, Worker, WorkerSpec
 from harness.parity.finding import Outputs
 from harness.parity.levels import Job
-from harness.parity.material import NO_ROOM
-from harness.requirements import install_command
-from impls import registry, tensor_file
+from harness.requirements import why_missing
+from impls import tensor_file
 
 # How far a worker may be ahead of the comparison, so that it never waits for it and few results lie on the disk. A
 # single operator's result is a few kilobytes, a whole network's up to a gigabyte.
@@ -43,21 +41,13 @@ class Sink(Protocol):
         """A task's arrays."""
 
     def failed(self, label: str, assignment: Assignment, kind: str, message: str) -> None:
-        """A task that raised (`exception`), cannot be done (`unsupported`) or gave no arrays (`bad-output`)."""
+        """A task that came to nothing: `exception`, `unsupported`, `no-room` on the disk, or `bad-output`."""
 
     def ended(self, label: str, event: Event) -> None:
         """A worker's last event: `finished`, or why it did not."""
 
 
 Assignments = Callable[[bool], Iterator[Assignment]]  # given whether the implementation is a full Framework
-
-
-def _with_remedy(event: Event, spec: WorkerSpec) -> Event:
-    """What is not installed of a framework of this project, with the command that installs it."""
-    is_ours = spec.label in {**registry.BUILT_IN, **registry.FORWARD_ONLY}
-    if not is_ours or not event["reason"].startswith(ModuleNotFoundError.__name__):
-        return event
-    return {**event, "reason": f"{event['reason']}: {install_command(spec.label, spec.python)}"}
 
 
 @dataclass(slots=True)
@@ -132,7 +122,9 @@ class Schedule:
         spec, assignments = work[label]
         if kind in ("finished", "missing", "load-failed", "died"):
             del self._running[label]
-            self._sink.ended(label, _with_remedy(event, spec) if kind == "missing" else event)
+            if kind == "missing":
+                event = {**event, "reason": why_missing(event, spec.target, spec.python)}
+            self._sink.ended(label, event)
             return
         if event.get("task") == "describe":
             self._described(label, event, running, assignments, spec)
@@ -162,7 +154,7 @@ class Schedule:
         try:
             if event["event"] == "done":
                 self._sink.output(label, assignment, tensor_file.read(path).arrays)
-            elif any(os.strerror(number) in event["message"] for number in NO_ROOM):
+            elif event["kind"] == "no-room":
                 raise CannotMeasure(f"{label} could not write its results: {event['message']}; choose --out elsewhere")
             else:
                 self._sink.failed(label, assignment, event["kind"], event["message"])

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.launch import OUT_OF_MEMORY, Event, Worker, WorkerSpec
+from harness.errors import OUT_OF_MEMORY
+from harness.launch import Event, Worker, WorkerSpec
+from harness.requirements import why_missing
 from impls import control_groups
 
 # What frameworks and the C++ library say where memory runs out.
@@ -78,7 +80,7 @@ class Member:
     def _fallen(self, event: Event) -> Fallen:
         reason = str(event.get("reason", "ended"))
         if event["event"] == "missing":
-            return Fallen("missing", reason, gone=True)
+            return Fallen("missing", why_missing(event, self.spec.target, self.spec.python), gone=True)
         tail = str(event.get("stderr", ""))
         if "(--timeout)" in reason:
             return Fallen("timed-out", reason, gone=True)
@@ -90,8 +92,8 @@ class Member:
 
 
 def _status(event: Event) -> str:
-    if event["kind"] == "unsupported":
-        return "unsupported"
+    if event["kind"] in ("unsupported", "no-room"):
+        return "unsupported" if event["kind"] == "unsupported" else "missing"  # room on the disk: another time
     return "does-not-fit" if OUT_OF_MEMORY.search(event["message"]) else "crashed"
 
 

@@ -26,7 +26,7 @@ from harness.training.options import TrainOptions
 from harness.training.plan import Plan
 from harness.training.run import Moment, published, resumed_from, train
 from harness.training.trainer import variables
-from reports.terminal import Console
+from reports.terminal import say
 
 Outcome = tuple[int, list[str], dict[str, float]]
 
@@ -62,7 +62,7 @@ def _resume(given: TrainOptions, path: Path) -> int:
 
 
 def _say_first(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    say(text, error=True)
 
 
 def _facts(jobs: Sequence[Job]) -> dict[str, Any]:
@@ -122,9 +122,10 @@ class Session:
                     self.folder.note(trained={found.job.name: _told(found) for found in self.trained})
                 except AlexbenchError as error:
                     self.failed[job.name] = error
-                    progress.tell(str(error))
                     if interrupts.asked:  # its checkpoint could not be kept: no reason to begin with the next
+                        progress.tell(str(error))
                         raise KeyboardInterrupt from error
+                    progress.tell(f"{job.name}: failed")  # why is said at the end, once
                 progress.end(job.name)
         summary.show(self.options, self.folder, self.trained, self.failed)
         timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}

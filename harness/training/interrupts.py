@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from types import FrameType
 
-from harness.endings import Endings, say
+from harness.endings import Endings
+from reports.terminal import say
 
 
 class Interrupts(Endings):
@@ -30,4 +31,4 @@ class Interrupts(Endings):
         if self.asked or not self._deferring:
             super()._heard(number, frame)
         self.asked = True
-        say("interrupted: keeping a checkpoint after this step; once more ends at once")
+        say("interrupted: keeping a checkpoint after this step; once more ends at once", error=True)

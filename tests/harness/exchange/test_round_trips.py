@@ -18,7 +18,7 @@ import pytest
 
 from harness import errand
 from harness.data.preprocessing import Preprocessing
-from harness.errors import UsageError
+from harness.errors import CannotMeasure, UsageError
 from harness.exchange import export_command, import_command
 from harness.exchange.foreign import FormatError
 from harness.exchange.import_command import ImportOptions
@@ -281,7 +281,7 @@ def test_every_form_says_alike_why_its_file_cannot_be_written(
         export_command.run(canonical(SMALL), form, out)
     out.rmdir()
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=200_000))
-    with pytest.raises(UsageError, match=r"needs 0\.4 MB, its disk has 0\.2 MB free"):
+    with pytest.raises(CannotMeasure, match=r"needs 0\.4 MB, its disk has 0\.2 MB free"):
         export_command.run(canonical(SMALL), form, out)
     assert list(tmp_path.iterdir()) == []
 

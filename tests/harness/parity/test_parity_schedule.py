@@ -19,6 +19,7 @@ from harness.parity.run import ParityRun
 from harness.parity.schedule import Assignment, Schedule
 from harness.progress import Progress
 from harness.requirements import install_command
+from impls import registry
 
 PRELUDE = """
 import os, signal, sys, time
@@ -100,9 +101,15 @@ def spec(target: str, label: str = "mine", **more: Any) -> WorkerSpec:
     ("label", "remedy"), [("onnxruntime", f": {install_command('onnxruntime')}"), ("mine", "")], ids=["ours", "plug-in"]
 )
 def test_a_framework_that_is_not_installed_is_reported_with_what_installs_it(
-    label: str, remedy: str, tmp_path: Path, framework_file: Callable[..., str]
+    label: str,
+    remedy: str,
+    tmp_path: Path,
+    framework_file: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     target, notes = framework_file("import no_such_module"), Notes()
+    if remedy:
+        monkeypatch.setitem(registry.FORWARD_ONLY, label, target)
     Schedule(tmp_path, 1, "float32", notes).run({label: (spec(target, label), all_in_stock([]))})
     ended = notes.endings[label]
     assert (ended["event"], ended["reason"]) == (

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.errors import CannotMeasure, UsageError
+from harness.errors import OUT_OF_MEMORY, CannotMeasure, UsageError
 from harness.speed import cluster, command, estimate, follow
 from harness.speed.effort import BUDGETS, LEAST_SAMPLE_S, block_plan
 from harness.speed.matrix import Setting, matrix
-from harness.speed.member import OUT_OF_MEMORY
 from harness.speed.options import SpeedOptions
 from harness.speed.rows import Who, exchange_rows, step_flops
 from harness.speed.run import cohorts
