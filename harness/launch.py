@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import queue
-import re
 import select
 import signal
 import subprocess
