@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import CannotMeasure
 from harness.run_folder import RunFolder
-from reports.terminal import Console
+from reports.terminal import say
 
 
 def line(command: str, folder: Path) -> str:
@@ -19,8 +19,7 @@ def line(command: str, folder: Path) -> str:
 
 def tell(folder: RunFolder) -> None:
     """Print it, on standard error."""
-    text = line(folder.facts["command"], folder.path)
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    say(line(folder.facts["command"], folder.path), error=True)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ COMPUTING = {
 ALWAYS = ("numpy",)
 # Of what a framework says of itself, in whatever interpreter it runs.
 TOLD = ("version", "device", "compute_capability", "cuda", "cudnn", "jaxlib", "flax", "platform", "instruction_set")
+KIND = ("cpu_kind", "physical_cores")  # of the machine
 MEMORY, SYSTEM, DRIVER = "memory_gb", "os", "nvidia_driver"  # of the machine's facts
 
 
@@ -61,6 +62,7 @@ def changes(run: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     found = [
         *_shortened("alexbench", run.get("alexbench"), now.get("alexbench")),
         *_shortened("Python", old.get("python"), new.get("python")),
+        *(Change(name, old[name], new[name], True) for name in KIND if name in old and name in new),
         *_of_machine(_mapping(old.get("machine")), _mapping(new.get("machine")), _on_gpu(run)),
         *_of_packages(_mapping(old.get("packages")), _mapping(new.get("packages")), frameworks_of(run)),
         *_each("", _mapping(old.get("flags")), _mapping(new.get("flags"))),

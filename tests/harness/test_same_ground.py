@@ -47,6 +47,8 @@ REFUSED = {
     "numpy": ("packages", "0.9"),
     "torch": ("packages", "2.12.0"),
     "python": (None, "CPython 3.4.1"),
+    "cpu_kind": (None, "SSE2"),
+    "physical_cores": (None, 99),
     "alexbench": (None, "0.0.1"),
 }
 
