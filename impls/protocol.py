@@ -184,7 +184,10 @@ class Implementation(Protocol):
     """One network in one framework, holding its own copy of the weights."""
 
     def activations(self, images: Array, masks: Mapping[str, Array] | None = None) -> Arrays:
-        """Every layer's output by layer name, logits included. With masks: as in training; without: as in testing."""
+        """Every layer's output by layer name, logits included. With masks: as in training; without: as in testing.
+
+        One given with --impl may leave out all but the logits; what is left out is not compared.
+        """
 
     def gradients(self, batch: Batch) -> tuple[float, Arrays]:
         """Mean cross-entropy of a training-mode pass, and its gradient by canonical tensor name."""

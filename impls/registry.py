@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from impls.nearest import question
@@ -122,8 +123,9 @@ def load(target: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        offered = ", ".join(name for name in vars(module) if not name.startswith("_")) or "nothing"
-        raise NotLoadable(f"{module_name} has no attribute {attribute!r}; it has {offered}") from None
+        offered = [k for k, v in vars(module).items() if not k.startswith("_") and not isinstance(v, ModuleType)]
+        hint = f"{question(attribute, offered)}it has {', '.join(offered) or 'nothing'}"
+        raise NotLoadable(f"{Path(module_name).name} has no attribute {attribute!r}: {hint}") from None
 
 
 def _load_module(name: str) -> Any:

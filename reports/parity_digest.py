@@ -13,7 +13,8 @@ from reports.cells import visible
 Row = Mapping[str, Any]
 
 # From worst to best: the worst verdict among a group's rows is the group's.
-VERDICTS = ("error", "fail", "vacuous", "not-observed", "pass")
+NOT_OBSERVED = "not-observed"
+VERDICTS = ("error", "fail", "vacuous", NOT_OBSERVED, "pass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,13 @@ class Line:
     baseline_ratio: float | None
     verdict: str
     tunings: tuple[str, ...]  # those the verdict comes from, empty where it comes from all
+    coverage: str = ""  # "2 of 21 layers" where a part was returned; what was not turns no verdict
 
     @property
     def verdict_text(self) -> str:
-        """The verdict, and the tuning where only one of them is to blame."""
-        return f"{self.verdict} ({', '.join(self.tunings)})" if self.tunings else self.verdict
+        """The verdict, the tuning where only one of them is to blame, and of how many layers it is the verdict."""
+        said = f"{self.verdict} ({', '.join(self.tunings)})" if self.tunings else self.verdict
+        return f"{said}, {self.coverage}" if self.coverage else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,12 @@ def digest(rows: Sequence[Row]) -> Digest:
     """Sum up rows of the `parity` table, in the order in which they were measured."""
     counts = Counter(text(row, "verdict") for row in rows)
     failures = _failures(rows)
+    lines = tuple(_line(key[0], key[1], group) for key, group in _groups(rows, "level", "framework").items())
     return Digest(
-        lines=tuple(_line(key[0], key[1], group) for key, group in _groups(rows, "level", "framework").items()),
+        lines=lines,
         failures=failures,
         counts={verdict: counts[verdict] for verdict in VERDICTS},
-        sentence=_sentence(rows, counts, failures),
+        sentence=_sentence(rows, lines, counts, failures),
     )
 
 
@@ -119,9 +123,10 @@ def _groups(rows: Sequence[Row], *names: str) -> dict[tuple[str, ...], list[Row]
 
 
 def _line(level: str, framework: str, rows: Sequence[Row]) -> Line:
-    verdict = min((text(row, "verdict") for row in rows), key=_severity)
-    guilty = {text(row, "tuning") for row in rows if text(row, "verdict") == verdict}
-    everyone = {text(row, "tuning") for row in rows}
+    observed = [row for row in rows if text(row, "verdict") != NOT_OBSERVED] or rows
+    verdict = min((text(row, "verdict") for row in observed), key=_severity)
+    guilty = {text(row, "tuning") for row in observed if text(row, "verdict") == verdict}
+    everyone = {text(row, "tuning") for row in observed}
     return Line(
         level=level,
         framework=framework,
@@ -130,7 +135,23 @@ def _line(level: str, framework: str, rows: Sequence[Row]) -> Line:
         baseline_ratio=worst([row.get("baseline_ratio") for row in rows]),
         verdict=verdict,
         tunings=() if guilty == everyone else tuple(sorted(name or "untuned" for name in guilty)),
+        coverage=_coverage(level, rows) if verdict == "pass" else "",
     )
+
+
+def not_returned(rows: Sequence[Row]) -> list[str]:
+    """The layers (or tensors) of these rows of which nothing was observed, each once."""
+    seen = {where(row) for row in rows if text(row, "verdict") != NOT_OBSERVED}
+    return [name for name in dict.fromkeys(where(row) for row in rows) if name not in seen]
+
+
+def _coverage(level: str, rows: Sequence[Row]) -> str:
+    """`2 of 21 layers`: of how many something was returned; of checks where it is no forward pass; empty for all."""
+    if level == "forward":
+        missing, everything, noun = len(not_returned(rows)), len({where(row) for row in rows}), "layer"
+    else:
+        missing, everything, noun = sum(text(row, "verdict") == NOT_OBSERVED for row in rows), len(rows), "check"
+    return f"{everything - missing} of {plural(everything, noun)}" if missing else ""
 
 
 def _severity(verdict: str) -> int:
@@ -169,7 +190,9 @@ def _said_once(failures: Sequence[Failure]) -> tuple[Failure, ...]:
     return tuple(merged)
 
 
-def _sentence(rows: Sequence[Row], counts: Mapping[str, int], failures: Sequence[Failure]) -> str:
+def _sentence(
+    rows: Sequence[Row], lines: Sequence[Line], counts: Mapping[str, int], failures: Sequence[Failure]
+) -> str:
     if not rows:
         return "Nothing was compared."
     failed = [failure for failure in failures if failure.verdict == "fail"]
@@ -177,13 +200,20 @@ def _sentence(rows: Sequence[Row], counts: Mapping[str, int], failures: Sequence
         first = failed[0]
         at = f"{first.layer} ({first.level}, {first.name})" if first.layer else f"{first.level} ({first.name})"
         return f"Not equal: {counts['fail']} of {plural(len(rows), 'check')} failed, first at {at}."
-    if failures or counts["vacuous"] or not counts["pass"]:
+    unseen = any(line.verdict == NOT_OBSERVED for line in lines)
+    if failures or unseen or counts["vacuous"] or not counts["pass"]:
         return f"Not proved: {_shortfall(counts)}; {counts['pass']} of {plural(len(rows), 'check')} passed."
-    names = _enumerate(list(dict.fromkeys(text(row, "framework") for row in rows)))
-    if counts["not-observed"]:
-        held = plural(counts["pass"], "check")
-        return f"Equal where observed: {held} passed in {names}; {counts['not-observed']} had nothing to compare."
-    return f"Equal: {'all ' if len(rows) > 1 else ''}{plural(len(rows), 'check')} passed in {names}."
+    names = list(dict.fromkeys(text(row, "framework") for row in rows))
+    held = f"{plural(counts['pass'], 'check')} passed in {_enumerate(names)}"
+    # Of a framework with several levels the forward pass says best what it returned.
+    partial = [line for line in sorted(lines, key=lambda line: line.level != "forward") if line.coverage]
+    if not partial:
+        return f"Equal: {'all ' if len(rows) > 1 else ''}{held}."
+    if len(names) == 1:
+        return f"Equal in the {partial[0].coverage} that were returned: {held}."
+    covered = {line.framework: line.coverage for line in reversed(partial)}
+    parts = [f"{covered[name]} of {name}" for name in names if name in covered]
+    return f"Equal in what was returned: {held}; returned were {_enumerate(parts)}."
 
 
 def _shortfall(counts: Mapping[str, int]) -> str:

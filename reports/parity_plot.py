@@ -44,13 +44,14 @@ def drawable(rows: Sequence[Row]) -> bool:
 def draw(rows: Sequence[Row], layers: Sequence[str], path: Path) -> None:
     """Draw the `forward` rows that carry `reference_rms` as a PNG. Raises ValueError where none does, OSError.
 
+    A row stands at the layer it measures, `tensor`: `layer` may be one that nobody returned, and that is to blame.
     Error is `rms_error / reference_rms`, the worst of a layer's cases; `gauge_rms` and `baseline_rms` are drawn on the
     same scale. Without `layers` the order is that of the rows.
     """
     kept = _forward(rows)
     if not kept:
         raise ValueError("no row of level 'forward' carries reference_rms: there is nothing to draw")
-    known = list(dict.fromkeys(text(row, "layer") for row in kept))
+    known = list(dict.fromkeys(text(row, "tensor") for row in kept))
     order = [name for name in layers if name in known] + [name for name in known if name not in layers]
     figure = Figure(figsize=(max(9.0, 3.0 + 0.42 * len(order)), 5.8), dpi=160, facecolor="white")
     FigureCanvasAgg(figure)
@@ -83,7 +84,7 @@ def _relative(rows: Sequence[Row], name: str) -> Series:
     found: dict[str, list[float | None]] = {}
     for row in rows:
         if row.get(name) is not None:
-            found.setdefault(text(row, "layer"), []).append(float(row[name]) / float(row["reference_rms"]))
+            found.setdefault(text(row, "tensor"), []).append(float(row[name]) / float(row["reference_rms"]))
     return {layer: value for layer, values in found.items() if (value := worst(values)) is not None}
 
 

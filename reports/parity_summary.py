@@ -14,7 +14,19 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown, run_facts, self_test
-from reports.parity_digest import Digest, Failure, Line, Row, digest, plural, ratio_text, text, where
+from reports.parity_digest import (
+    NOT_OBSERVED,
+    Digest,
+    Failure,
+    Line,
+    Row,
+    digest,
+    not_returned,
+    plural,
+    ratio_text,
+    text,
+    where,
+)
 from reports.terminal import Console
 
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "vacuous": "yellow", "not-observed": "yellow"}
@@ -91,7 +103,9 @@ def _place(failure: Failure) -> str:
 
 def _shortfall(found: Digest) -> str:
     counts = found.counts
-    said = {"vacuous": "vacuous (proving nothing)", "not-observed": "not observed"}
+    said = {"vacuous": "vacuous (proving nothing)", NOT_OBSERVED: "not observed"}
+    if found.sentence.startswith("Equal"):  # which says itself of how much it speaks
+        said.pop(NOT_OBSERVED)
     parts = [f"{counts[verdict]} {words}" for verdict, words in said.items() if counts[verdict]]
     parts += [plural(counts["error"], "error")] if counts["error"] else []
     return f"Also {', '.join(parts)}." if parts else ""
@@ -117,8 +131,10 @@ def body(rows: Sequence[Row], picture: str = "", self_test_rows: Sequence[Row] =
         sections += [_shortfall(found)]
     if found.failures:
         sections += ["## Failures, first layer at fault", _failure_table(found.failures)]
-    if any(count for verdict, count in found.counts.items() if verdict != "pass"):
-        sections += ["## Checks that did not pass", _not_passed(rows)]
+    bad = [row for row in rows if row.get("verdict") not in ("pass", NOT_OBSERVED)]
+    if bad:
+        sections += ["## Checks that did not pass", _not_passed(bad)]
+    sections += _not_returned(rows)
     if picture:
         alt = "Error against float64 after each layer, for each framework, with the rounding gauge"
         sections += ["## Error against float64, layer by layer", f"![{alt}]({picture})"]
@@ -136,10 +152,19 @@ def _failure_table(failures: Sequence[Failure]) -> str:
     return export_markdown.table(header, cells)
 
 
-def _not_passed(rows: Sequence[Row]) -> str:
-    bad = [row for row in rows if row.get("verdict") != "pass"]
+def _not_passed(bad: Sequence[Row]) -> str:
     header = ("level", "case", "tensor", "layer", "framework", "tuning", "verdict", "reason")
     cells = [[where(row) if name == "layer" else text(row, name) for name in header] for row in bad[:MOST_ROWS]]
     table = export_markdown.table(header, cells)
     left = len(bad) - MOST_ROWS
     return f"{table}\n\n{plural(left, 'more row')} in `parity.csv`." if left > 0 else table
+
+
+def _not_returned(rows: Sequence[Row]) -> list[str]:
+    """What was not there to be compared, level by level; no sections where all was."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((text(row, "level"), text(row, "framework")), []).append(row)
+    cells = [[*key, ", ".join(names)] for key, group in groups.items() if (names := not_returned(group))]
+    table = export_markdown.table(("level", "framework", "what"), cells)
+    return ["## Not returned, so not compared", table] if cells else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,11 @@ from harness.parity.fault import Fault, WrongLoss, WrongUpdate
 from harness.parity.faults import FAULTS
 from impls.oracle import operators
 from impls.oracle.product import Tensor
-from impls.protocol import Array, Arrays, UpdateRule, Vjp
+from impls.protocol import Array, UpdateRule, Vjp
 from impls.spec import Layer
 
+# Whose: what is compared has the mistake, and a description says what it makes of the reference.
+YOURS = "yours has {}"
 IN_WRONG_ORDER = "this layer and the next in the wrong order"
 NEARER = 0.1  # a cause is named where it leaves at most a tenth of the difference unexplained
 ROUGHLY = 0.3  # the same for the update, whose alternatives are followed along the reference's own gradients
@@ -41,7 +42,7 @@ class Reference:
         return operators.cross_entropy(logits.astype(np.float64), labels)
 
 
-def _unexplained(found: Array, predicted: Array, reference: Tensor) -> float:
+def unexplained(found: Array, predicted: Array, reference: Tensor) -> float:
     """The share of the difference from the reference that the prediction leaves; infinite where shapes differ."""
     if found.shape != predicted.shape:
         return np.inf
@@ -56,7 +57,7 @@ def _unexplained(found: Array, predicted: Array, reference: Tensor) -> float:
 
 
 def explain_layer(case: Case, tensor: str, found: Array, reference: Tensor) -> str:
-    """What a layer's tensor (y, dx, weight or bias) matches, as "matches ..."; empty where it matches nothing known."""
+    """Which mistake a layer's tensor (y, dx, weight or bias) matches, as "yours has ..."; empty where none."""
     best, name = NEARER, ""
     for fault in FAULTS.values():
         if not fault.concerns(case.layer):
@@ -65,10 +66,10 @@ def explain_layer(case: Case, tensor: str, found: Array, reference: Tensor) -> s
             predicted = _predicted(fault, case, tensor)
         except ValueError:
             continue  # this mistake cannot be made at this shape
-        share = _unexplained(found, predicted, reference)
+        share = unexplained(found, predicted, reference)
         if share < best:
-            best, name = share, fault.description
-    return f"matches {name}" if name else ""
+            best, name = share, fault.told(case.layer)
+    return YOURS.format(name) if name else ""
 
 
 def _predicted(fault: Fault, case: Case, tensor: str) -> Array:
@@ -93,7 +94,7 @@ def explain_order(first: Case, second: Layer, parameters: Mapping[str, Array], f
         return ""
     own = reference.forward(first.layer, first.x, first.parameters)
     close = rms_difference(found, predicted) <= 1e-3 * rms(predicted)
-    return f"matches {IN_WRONG_ORDER}" if close and _unexplained(found, predicted, own) < NEARER else ""
+    return YOURS.format(IN_WRONG_ORDER) if close and unexplained(found, predicted, own) < NEARER else ""
 
 
 def explain_loss(found: Mapping[str, Array], reference: Mapping[str, Tensor], batch: int) -> str:
@@ -106,7 +107,7 @@ def explain_loss(found: Mapping[str, Array], reference: Mapping[str, Tensor], ba
         return ""
     for fault in FAULTS.values():
         if isinstance(fault, WrongLoss) and abs(fault.factor(batch) - factor) < 1e-2 * abs(factor):
-            return f"matches {fault.description}"
+            return YOURS.format(fault.description)
     return f"all gradients are {factor:.3g} times the reference's" if abs(factor - 1) > 1e-2 else ""
 
 
@@ -123,7 +124,7 @@ def explain_update(
     """Which other update rule takes a tensor from `start` to what was found, along the reference's own gradients.
 
     rules: each step's rule and the weight decay that applies to this tensor. Returns the share of the difference that
-    is left unexplained, and "matches ..." or nothing.
+    is left unexplained, and "yours has ..." or nothing.
     """
     steps = list(rules)
     base = _followed(sgd_update, start, gradients, steps)
@@ -132,10 +133,10 @@ def explain_update(
         if isinstance(fault, WrongUpdate):
             # The shift between two rules along the same gradients, applied to the exact end point.
             predicted = reference + (_followed(fault.rule, start, gradients, steps) - base)
-            share = _unexplained(found, predicted, reference)
+            share = unexplained(found, predicted, reference)
             if share < best:
                 best, name = share, fault.description
-    return best, f"matches {name}" if name else ""
+    return best, YOURS.format(name) if name else ""
 
 
 def _followed(rule: Any, start: Array, gradients: Sequence[Tensor], steps: Sequence[tuple[UpdateRule, float]]) -> Array:
@@ -144,51 +145,3 @@ def _followed(rule: Any, start: Array, gradients: Sequence[Tensor], steps: Seque
     for gradient, (update, decay) in zip(gradients, steps, strict=True):
         rule(weight, velocity, np.asarray(gradient, dtype=np.float64), update, decay)
     return weight
-
-
-def explain_segment(
-    layers: Sequence[Layer], x: Array, found: Array, weights: Mapping[str, Array]
-) -> tuple[str, str] | None:
-    """Which layer of a run of layers, with which mistake, gives what came out at its end: (layer, "matches ...").
-
-    For implementations that return only some activations. In float32: a mistake is far larger than rounding.
-    """
-    reference = Reference()
-    inputs: list[Array] = [x]
-    for layer in layers:
-        inputs.append(operators.forward(layer, inputs[-1], _own(layer, weights)))
-    best, culprit = NEARER, None
-    for index, layer in enumerate(layers):
-        for fault in FAULTS.values():
-            if not fault.concerns(layer):
-                continue
-            try:
-                y = fault.forward(reference, layer, inputs[index], _own(layer, weights), None).astype(np.float32)
-            except ValueError:
-                continue  # this mistake cannot be made at this shape
-            y = _through(layers[index + 1 :], y, weights)
-            share = _unexplained(found, y, inputs[-1])
-            if share < best:
-                best, culprit = share, (layer.name, f"matches {fault.description}")
-    # Last, since a missing ReLU is also one that comes before a convolution of what is positive already.
-    for index, (layer, following) in enumerate(pairwise(layers)):
-        swapped = [following, layer, *layers[index + 2 :]]
-        share = _unexplained(found, _through(swapped, inputs[index], weights), inputs[-1])
-        if share < best / 2:
-            best, culprit = share, (layer.name, f"matches {IN_WRONG_ORDER}")
-    return culprit
-
-
-def _through(layers: Sequence[Layer], x: Array, weights: Mapping[str, Array]) -> Array:
-    """The end of a run of layers; no elements where a layer cannot take what comes before it."""
-    try:
-        for layer in layers:
-            x = operators.forward(layer, x, _own(layer, weights))
-    except (ValueError, IndexError):
-        return np.empty(0, x.dtype)
-    return x
-
-
-def _own(layer: Layer, weights: Mapping[str, Array]) -> Arrays:
-    prefix = f"{layer.name}/"
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

@@ -11,10 +11,11 @@ from harness import environment, option_record, run_claim
 from harness.endings import Endings
 from harness.errors import AlexbenchError, UsageError
 from harness.launch import WorkerSpec
-from harness.parity import material
+from harness.parity import material, roll_call
 from harness.parity.bench import Bench
 from harness.parity.levels import JobBook
 from harness.parity.options import ParityOptions
+from harness.parity.roll_call import RollCall
 from harness.parity.rows import Origin, Row
 from harness.parity.run import ParityRun, Problem
 from harness.parity.schedule import Schedule
@@ -40,14 +41,16 @@ def run(options: ParityOptions) -> int:
     material.check_precision(options)
     specs = material.workers(options)
     given = material.inputs(options, network)  # before an earlier run's tables make room for this one's
-    facts = {
-        "layers": [layer.name for layer in network.layers],
-        "forward_only": [spec.label for spec in specs if spec.label in registry.FORWARD_ONLY],
-    }
-    folder = RunFolder.create(
-        "parity", option_record.recorded(options), options.out, overwrite=options.overwrite, reads=reads, facts=facts
-    )
-    return in_folder(folder, lambda: _measured(options, given, specs, folder))
+    with roll_call.answered(options, specs) as roll:
+        facts = {
+            "layers": [layer.name for layer in network.layers],
+            "forward_only": [spec.label for spec in specs if spec.label in registry.FORWARD_ONLY],
+        }
+        recorded = option_record.recorded(options)
+        folder = RunFolder.create(
+            "parity", recorded, options.out, overwrite=options.overwrite, reads=reads, facts=facts
+        )
+        return in_folder(folder, lambda: _measured(options, given, specs, folder, roll))
 
 
 def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dict[str, float]]]) -> int:
@@ -82,7 +85,7 @@ def _point_to(folder: RunFolder) -> None:
 
 
 def _measured(
-    options: ParityOptions, given: material.Inputs, specs: Sequence[WorkerSpec], folder: RunFolder
+    options: ParityOptions, given: material.Inputs, specs: Sequence[WorkerSpec], folder: RunFolder, roll: RollCall
 ) -> tuple[int, list[str], dict[str, float]]:
     started, network = time.monotonic(), given.network
     with material.workspace(folder.path) as workspace, Progress(f"parity of {network.name}") as progress:
@@ -109,7 +112,7 @@ def _measured(
             progress.expect(label, parity.total(label))
         at_once = material.at_once(options, len(specs))
         preparations = book.preparations(options.levels if set(labels) - outside else ("forward",))
-        schedule = Schedule(workspace, at_once, options.precision, parity, preparations)
+        schedule = Schedule(workspace, at_once, options.precision, parity, preparations, roll)
         schedule.run({spec.label: (spec, parity.assignments(spec.label)) for spec in specs})
     show(parity.rows, sorted(forward_only))
     timings = {"seconds": time.monotonic() - started}
@@ -159,6 +162,8 @@ def exit_code(rows: Sequence[Row], problems: Sequence[Problem]) -> int:
     kinds = {problem.kind for problem in problems}
     if kinds & {"crash", "exception"}:
         return WORKER_FAILED
-    if kinds or not any(row["verdict"] == "pass" for row in rows):
-        return CANNOT_MEASURE
-    return ALL_HELD
+    observed: dict[tuple[Any, Any], bool] = {}
+    for row in rows:
+        key = (row.get("level"), row.get("framework"))
+        observed[key] = observed.get(key, False) or row["verdict"] == "pass"
+    return ALL_HELD if observed and all(observed.values()) and not kinds else CANNOT_MEASURE

@@ -22,8 +22,9 @@ Parameters = Mapping[str, Array]
 class Fault:
     """One mistake.
 
-    name: short, for tables. description: completes "matches ...". target: the miniature network's layer it is planted
-    in, or "loss" or "sgd". kind: the layer class it concerns, None for the loss and the update.
+    name: short, for tables. description: completes "yours has ...". target: the miniature network's layer it is planted
+    in, or "loss" or "sgd". kind: the layer class it concerns, None for the loss and the update. figure: the number in a
+    layer that the description ends on, where it speaks of one.
     """
 
     name: str
@@ -31,6 +32,11 @@ class Fault:
     target: str
     kind: type[Layer] | None = None
     applies: Callable[[Any], bool] = lambda layer: True
+    figure: Callable[[Any], int] | None = None
+
+    def told(self, layer: Layer) -> str:
+        """The description as it reads for this layer: "the reference's α divided by n = 5"."""
+        return self.description if self.figure is None else f"{self.description} = {self.figure(layer)}"
 
     def concerns(self, layer: Layer) -> bool:
         """Whether a layer could have this fault at all."""

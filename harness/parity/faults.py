@@ -127,8 +127,22 @@ def _lrn(**factors: Any) -> Any:
 
 
 NORMALISATION: tuple[Fault, ...] = (
-    Respecified("alpha-over-n", "α divided by n", "norm1", LRN, change=_lrn(alpha=lambda x, _: x.alpha / x.size)),
-    Respecified("alpha-times-n", "α multiplied by n", "norm1", LRN, change=_lrn(alpha=lambda x, _: x.alpha * x.size)),
+    Respecified(
+        "alpha-over-n",
+        "the reference's α divided by n",
+        "norm1",
+        LRN,
+        figure=lambda x: x.size,
+        change=_lrn(alpha=lambda x, _: x.alpha / x.size),
+    ),
+    Respecified(
+        "alpha-times-n",
+        "the reference's α multiplied by n",
+        "norm1",
+        LRN,
+        figure=lambda x: x.size,
+        change=_lrn(alpha=lambda x, _: x.alpha * x.size),
+    ),
     Respecified("k-is-1", "k = 1", "norm1", LRN, lambda x: x.k != 1, change=_lrn(k=lambda x, _: 1.0)),
     Respecified(
         "radius-for-size", "the size taken for a radius", "norm1", LRN, change=_lrn(size=lambda x, _: 2 * x.size + 1)
@@ -161,16 +175,18 @@ NORMALISATION: tuple[Fault, ...] = (
     Removed("no-lrn", "a missing layer", "norm1", LRN),
     Respecified(
         "spatial-mean",
-        "α divided by the window's area",
+        "the reference's α divided by the window's area",
         "cnorm2",
         SpatialNorm,
+        figure=lambda x: x.size**2,
         change=_lrn(alpha=lambda x, _: x.alpha / x.size**2),
     ),
     Respecified(
         "spatial-sum",
-        "α multiplied by the window's area",
+        "the reference's α multiplied by the window's area",
         "cnorm2",
         SpatialNorm,
+        figure=lambda x: x.size**2,
         change=_lrn(alpha=lambda x, _: x.alpha * x.size**2),
     ),
     Removed("no-spatial-norm", "a missing layer", "cnorm2", SpatialNorm),

@@ -23,6 +23,7 @@ class Finding:
     baseline_rms: float | None = None
     gauge_rms: float | None = None  # the predicted standard deviation of the error, for the picture
     split: str = ""  # of the level split: how and over how many devices, "model/2"
+    optional: bool = False  # whether an implementation from outside may leave it out
 
 
 Outputs = Mapping[str, Array]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.parity import causes, reference
+from harness.parity import causes, reference, segment
 from harness.parity.bench import Bench
 from harness.parity.cases import Case
 from harness.parity.finding import Finding, Outputs
@@ -16,7 +16,6 @@ from impls.oracle.network import layer_parameters
 from impls.protocol import Array
 from impls.spec import Conv, Dense, Layer, Network
 
-IMAGES_FOR_CAUSES = 2
 TOP = 5
 
 
@@ -26,27 +25,39 @@ def check(bench: Bench, name: str, images: Array, outputs: Outputs) -> Iterator[
     judged = {
         layer: judge(outputs.get(layer), expected, bench.precision) for layer, expected in wanted.expected.items()
     }
-    culprit, cause = "", ""
+    fault = _Fault()
     if any(row.verdict == "fail" for row in judged.values()):
-        culprit, cause = _first_fault(bench, images, outputs) or ("", "")
+        fault = _first_fault(bench, images, wanted, outputs) or _Fault()
     # A culprit that was not returned itself is told by the first row that fails in its wake.
+    culprit = fault.layer
     teller = culprit if culprit and judged[culprit].verdict == "fail" else _first_failing(judged) if culprit else ""
     for layer, judgement in judged.items():
         expected = wanted.expected[layer]
         figures = (expected.baseline_rms, expected.floor_rms)
         if layer == teller:
-            blamed = replace(judgement, reason=f"{judgement.reason}; the first layer at fault is {culprit}")
-            yield Finding("forward", name, layer, blamed, culprit, None, cause, *figures)
+            blamed = replace(judgement, reason=f"{judgement.reason}; {fault.place}")
+            yield Finding("forward", name, layer, blamed, culprit, None, fault.cause, *figures)
         else:
-            yield Finding("forward", name, layer, judgement, layer, None, "", *figures)
+            # Of its activations an implementation need give no more than the logits.
+            optional = layer != bench.network.logits
+            yield Finding("forward", name, layer, judgement, layer, None, "", *figures, optional=optional)
     yield _top_five(bench.network, name, wanted, outputs)
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """The first fault. layer: whose row tells it. place: where it is, as a sentence's part. cause: empty if unknown."""
+
+    layer: str = ""
+    place: str = ""
+    cause: str = ""
 
 
 def _first_failing(judged: Mapping[str, Judgement]) -> str:
     return next(layer for layer, judgement in judged.items() if judgement.verdict == "fail")
 
 
-def _first_fault(bench: Bench, images: Array, outputs: Outputs) -> tuple[str, str] | None:
+def _first_fault(bench: Bench, images: Array, wanted: reference.Forward, outputs: Outputs) -> _Fault | None:
     """The first layer that fails on the input the implementation itself gave it, and the likely cause."""
     layers, weights = bench.network.layers, bench.material.weights
     x, start = images, 0
@@ -55,7 +66,7 @@ def _first_fault(bench: Bench, images: Array, outputs: Outputs) -> tuple[str, st
         if found is None:
             continue
         if index > start:
-            culprit = _fault_within(bench, layers[start : index + 1], x, found)
+            culprit = _fault_within(bench, wanted, slice(start, index + 1), x, found)
         else:
             case = Case(layer.name, layer, x, parameters=layer_parameters(layer, weights))
             culprit = _fault_of(bench, case, layers[index + 1 : index + 2], found)
@@ -65,25 +76,36 @@ def _first_fault(bench: Bench, images: Array, outputs: Outputs) -> tuple[str, st
     return None
 
 
-def _fault_of(bench: Bench, case: Case, following: tuple[Layer, ...], found: Array) -> tuple[str, str] | None:
+def _at(layer: str, cause: str) -> _Fault:
+    return _Fault(layer, f"the first layer at fault is {layer}", cause)
+
+
+def _fault_of(bench: Bench, case: Case, following: tuple[Layer, ...], found: Array) -> _Fault | None:
     expected = reference.expected_layer(case, bench.precision)["y"]
     if judge(found, expected, bench.precision).verdict != "fail":
         return None
     cause = causes.explain_layer(case, "y", found, expected.value)
     if not cause and following and not isinstance(following[0], Conv | Dense):
         cause = causes.explain_order(case, following[0], {}, found)
-    return case.layer.name, cause
+    return _at(case.layer.name, cause)
 
 
-def _fault_within(bench: Bench, segment: tuple[Layer, ...], x: Array, found: Array) -> tuple[str, str] | None:
+def _fault_within(bench: Bench, wanted: reference.Forward, run: slice, x: Array, found: Array) -> _Fault | None:
     """The same for a run of layers of which only the last was returned."""
-    part = replace(bench.network, layers=segment)
-    expected = reference.forward(part, bench.material.weights, x, bench.precision).expected[segment[-1].name]
-    if judge(found, expected, bench.precision).verdict != "fail":
+    layers, weights = bench.network.layers[run], bench.material.weights
+    own = wanted  # from the images on it is the whole pass's
+    if run.start:
+        own = reference.forward(replace(bench.network, layers=layers), weights, x, bench.precision)
+    if judge(found, own.expected[layers[-1].name], bench.precision).verdict != "fail":
         return None
-    few = slice(IMAGES_FOR_CAUSES)
-    culprit = causes.explain_segment(segment, x[few], found[few], bench.material.weights)
-    return culprit or (segment[-1].name, f"one of {segment[0].name} to {segment[-1].name}, which were not all returned")
+    told = segment.explain(layers, x, found, weights)
+    if told.layer:
+        return _at(told.layer, told.cause)
+    names = [layer.name for layer in layers]
+    before = f"{bench.network.layers[run.start - 1].name}, which agrees," if run.start else "the images"
+    place = f"the fault lies between {before} and {names[-1]}, in {names[0]} to {names[-1]}"
+    unfinished = "" if told.all_tried else "; not every known mistake could be tried in time"
+    return _Fault(names[-1], f"{place}{unfinished}: return {segment.narrowing(names)} as well to narrow it")
 
 
 def _top_five(network: Network, name: str, wanted: reference.Forward, outputs: Outputs) -> Finding:

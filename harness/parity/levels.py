@@ -232,9 +232,8 @@ def _decisions(
         if not isinstance(layer, ReLU | MaxPool):
             continue
         if layer.name not in activations:
-            yield Finding(
-                level, name, f"{layer.name}/decisions", Judgement("not-observed", "no activations"), layer.name
-            )
+            missing = Judgement("not-observed", "no activations")
+            yield Finding(level, name, f"{layer.name}/decisions", missing, layer.name, optional=True)
             continue
         row = rows.get(layer.name)
         reason = f"{row.unexcused} decisions differ by more than rounding" if row and row.unexcused else ""

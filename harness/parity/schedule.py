@@ -13,6 +13,7 @@ from harness.errors import CannotMeasure
 from harness.launch import Event, Worker, WorkerSpec
 from harness.parity.finding import Outputs
 from harness.parity.levels import Job
+from harness.parity.roll_call import RollCall, describe
 from harness.requirements import why_missing
 from impls import tensor_file
 
@@ -66,15 +67,25 @@ class Schedule:
     """Runs workers until all have ended. Whatever happens, none is left behind."""
 
     def __init__(
-        self, folder: Path, at_once: int, precision: str, sink: Sink, preparations: Iterable[Callable[[], object]] = ()
+        self,
+        folder: Path,
+        at_once: int,
+        precision: str,
+        sink: Sink,
+        preparations: Iterable[Callable[[], object]] = (),
+        roll: RollCall | None = None,
     ) -> None:
-        """`preparations` are done one by one whenever no result waits, before they hold up the comparison."""
+        """`preparations` are done one by one whenever no result waits, before they hold up the comparison.
+
+        `roll` has workers that run already: they are taken over in their turn, and the caller ends those left.
+        """
         self._folder = folder
         self._at_once = at_once
         self._precision = precision
         self._sink = sink
         self._preparations = iter(preparations)
-        self._events: queue.Queue[Event] = queue.Queue()
+        self._roll = RollCall() if roll is None else roll
+        self._events = self._roll.events
         self._running: dict[str, _Running] = {}
         self._count = 0
 
@@ -105,6 +116,10 @@ class Schedule:
 
     def _start(self, label: str, work: Mapping[str, tuple[WorkerSpec, Assignments]]) -> None:
         spec, _ = work[label]
+        worker = self._roll.take(label)
+        if worker is not None:
+            self._running[label] = _Running(worker, iter(()))
+            return
         try:
             worker = Worker(spec, self._events, self._folder)
         except OSError as error:
@@ -112,12 +127,15 @@ class Schedule:
             self._sink.ended(label, {"event": "missing", "reason": reason})
             return
         self._running[label] = _Running(worker, iter(()))
-        worker.send({"do": "describe", "id": "describe", "device": spec.device})
+        worker.send(describe(spec))
 
     def _handle(self, event: Event, work: Mapping[str, tuple[WorkerSpec, Assignments]]) -> None:
         label, kind = event["worker"], event["event"]
         running = self._running.get(label)
-        if running is None or kind == "ready":
+        if running is None:
+            self._roll.hold(event)
+            return
+        if kind == "ready":
             return
         spec, assignments = work[label]
         if kind in ("finished", "missing", "load-failed", "died"):

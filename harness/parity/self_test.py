@@ -15,7 +15,7 @@ import numpy as np
 from harness import option_record, run_claim
 from harness.errors import AlexbenchError
 from harness.launch import Event, WorkerSpec
-from harness.parity import material
+from harness.parity import material, roll_call
 from harness.parity.bench import Bench, Material
 from harness.parity.command import ALL_HELD, CANNOT_MEASURE, WANTING, WORKER_FAILED, in_folder
 from harness.parity.fault import Fault, Swapped, WrongLoss, WrongUpdate
@@ -24,6 +24,7 @@ from harness.parity.finding import Finding, Outputs
 from harness.parity.levels import Job, JobBook
 from harness.parity.miniature import MINIATURE
 from harness.parity.options import ParityOptions
+from harness.parity.roll_call import RollCall
 from harness.parity.rows import Origin, Row, row
 from harness.parity.run import Problem
 from harness.parity.schedule import Assignment, Schedule
@@ -45,14 +46,15 @@ def run(options: ParityOptions) -> int:
     run_claim.check(options.out, overwrite=options.overwrite)
     material.check_precision(options)
     specs = material.workers(replace(options, impls=()))
-    facts = {"layers": [layer.name for layer in MINIATURE.layers]}
-    given = option_record.recorded(options)
-    folder = RunFolder.create("parity-self-test", given, options.out, overwrite=options.overwrite, facts=facts)
-    return in_folder(folder, lambda: _measured(options, specs, folder))
+    with roll_call.answered(options, specs) as roll:
+        facts = {"layers": [layer.name for layer in MINIATURE.layers]}
+        given = option_record.recorded(options)
+        folder = RunFolder.create("parity-self-test", given, options.out, overwrite=options.overwrite, facts=facts)
+        return in_folder(folder, lambda: _measured(options, specs, folder, roll))
 
 
 def _measured(
-    options: ParityOptions, specs: Sequence[WorkerSpec], folder: RunFolder
+    options: ParityOptions, specs: Sequence[WorkerSpec], folder: RunFolder, roll: RollCall
 ) -> tuple[int, list[str], dict[str, float]]:
     from reports import self_test as report
 
@@ -79,7 +81,8 @@ def _measured(
         test = SelfTest(JobBook(Bench(made)), options.tunings, folder, origin, progress)
         for spec in specs:
             progress.expect(spec.label, test.variants_per_worker)
-        schedule = Schedule(workspace, material.at_once(options, len(specs)), options.precision, test)
+        at_once = material.at_once(options, len(specs))
+        schedule = Schedule(workspace, at_once, options.precision, test, roll=roll)
         schedule.run({spec.label: (spec, test.assignments(spec.label)) for spec in specs})
     report.show(test.table)
     for line in test.false_alarms[:10]:

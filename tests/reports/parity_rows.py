@@ -19,7 +19,7 @@ def row(level: str, framework: str, layer: str, tuning: str = "stock", **changes
     settled: Row = {
         "level": level,
         "case": "photographs",
-        "tensor": f"{layer}/output",
+        "tensor": layer if level == "forward" else f"{layer}/output",
         "framework": framework,
         "device": "cpu",
         "precision": "float32",
@@ -63,7 +63,7 @@ def wanting() -> list[Row]:
     for found in rows:
         key = (found["level"], found["framework"], found["tuning"])
         if key == ("layer", "tensorflow", "tuned") and found["layer"] == "norm1":
-            found.update(blame | {"cause": "matches alpha divided by n"})
+            found.update(blame | {"cause": "yours has the reference's alpha divided by n"})
         if key == ("forward", "tensorflow", "tuned") and found["layer"] in ("norm1", "pool1", "fc2"):
             found.update(blame)
     rows = [found for found in rows if (found["level"], found["framework"]) != ("forward", "jax")]

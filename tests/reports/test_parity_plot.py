@@ -50,6 +50,18 @@ def test_the_curve_is_the_worst_relative_error_of_a_layers_cases(figure: list[Fi
     assert list(line.get_ydata()) == [2e-6]  # type: ignore[arg-type]
 
 
+def test_no_point_stands_at_a_layer_that_was_not_measured(figure: list[Figure], tmp_path: Path) -> None:
+    """The row of fc2 tells of norm1, which nobody returned."""
+    rows = [
+        {**row("forward", "mine", "fc2", rms_error=0.5), "layer": "norm1"},
+        row("forward", "mine", "norm1", verdict="not-observed", rms_error=None, reference_rms=None),
+    ]
+    parity_plot.draw(rows, LAYERS, tmp_path / "p.png")
+    assert [label.get_text() for label in figure[0].axes[0].get_xticklabels()] == ["fc2"]
+    [line] = [line for line in figure[0].axes[0].get_lines() if line.get_label() == "mine stock"]
+    assert list(line.get_ydata()) == [0.5]  # type: ignore[arg-type]
+
+
 def test_the_foot_carries_the_signature_of_all_frameworks(figure: list[Figure], tmp_path: Path) -> None:
     parity_plot.draw(passing(), LAYERS, tmp_path / "p.png")
     said = [text.get_text().replace("\n", "") for text in figure[0].texts]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parity_rows import passing, row, wanting
+from parity_rows import LAYERS, passing, row, wanting
 from rich.console import Console
 
 from reports import export_markdown, parity_summary, self_test
@@ -116,7 +116,7 @@ def test_the_worst_ratio_counts_nan_as_worst_and_missing_as_nothing() -> None:
         (["pass", "vacuous"], "Not proved: 1 vacuous; 1 of 2 checks passed."),
         (["pass", "error", "error"], "Not proved: 2 ended in an error; 1 of 3 checks passed."),
         (["not-observed"], "Not proved: 1 not observed; 0 of 1 check passed."),
-        (["pass", "not-observed"], "Equal where observed: 1 check passed in torch; 1 had nothing to compare."),
+        (["pass", "not-observed"], "Equal in the 1 of 2 checks that were returned: 1 check passed in torch."),
         (["passed"], "Not proved: 1 of an unknown verdict; 0 of 1 check passed."),
         (["error", "fail"], "Not equal: 1 of 2 checks failed, first at conv1 (layer, torch/stock)."),
     ],
@@ -124,6 +124,40 @@ def test_the_worst_ratio_counts_nan_as_worst_and_missing_as_nothing() -> None:
 def test_the_last_line_is_the_verdict(verdicts: list[str], sentence: str) -> None:
     rows = [row("layer", "torch", "conv1", verdict=verdict) for verdict in verdicts]
     assert printed(parity_summary.summary(rows), soft_wrap=True).splitlines()[-1] == sentence
+
+
+def returned(framework: str, *names: str, of: int = 5) -> list[dict[str, Any]]:
+    """A forward pass of so many layers, of which these were returned and are equal."""
+    missing = {"verdict": "not-observed", "rms_error": None, "gauge_ratio": None, "baseline_ratio": None}
+    return [row("forward", framework, name, **({} if name in names else missing)) for name in LAYERS[:of]]
+
+
+def test_what_was_not_returned_turns_no_verdict_which_says_of_how_much_it_is() -> None:
+    found = digest(returned("mine", "pool1", "fc2"))
+    assert found.sentence == "Equal in the 2 of 5 layers that were returned: 2 checks passed in mine."
+    assert found.lines[0].verdict_text == "pass, 2 of 5 layers"
+    text = printed(parity_summary.summary(returned("mine", "pool1", "fc2")))
+    assert "not-observed" not in text and "not observed" not in text
+    report = parity_summary.markdown(returned("mine", "pool1", "fc2"), {})
+    assert "Checks that did not pass" not in report
+    assert "| forward | mine | conv1, relu1, norm1 |" in report
+
+
+def test_each_implementation_has_its_own_coverage() -> None:
+    rows = [*returned("a", *LAYERS), *returned("b", "fc2"), *returned("c", "pool1", "fc2")]
+    assert digest(rows).sentence == (
+        "Equal in what was returned: 8 checks passed in a, b and c; "
+        "returned were 1 of 5 layers of b and 2 of 5 layers of c."
+    )
+
+
+def test_a_failure_in_what_was_returned_is_one_and_nothing_returned_is_no_pass() -> None:
+    wrong = [*returned("mine", "pool1"), row("forward", "mine", "fc2", verdict="fail")]
+    assert digest(wrong).lines[0].verdict_text == "fail"
+    assert digest(wrong).sentence.startswith("Not equal: 1 of 6 checks failed")
+    nothing = [*returned("a", *LAYERS), *returned("b")]
+    assert digest(nothing).lines[1].verdict_text == "not-observed"
+    assert digest(nothing).sentence == "Not proved: 5 not observed; 5 of 10 checks passed."
 
 
 def test_many_failures_and_long_reasons_leave_the_summary_short() -> None:

@@ -44,7 +44,7 @@ def test_a_row_carries_every_column_of_the_table() -> None:
     judgement = judge(
         np.ones(5, np.float32), Expected(np.ones(5), gauge=Gauge(np.ones(5), 3, 1.0)), PRECISIONS["float32"]
     )
-    made = row(Finding("layer", "conv1", "y", judgement, "conv1", 3, "matches k = 1"), "tuned", ORIGIN)
+    made = row(Finding("layer", "conv1", "y", judgement, "conv1", 3, "yours has k = 1"), "tuned", ORIGIN)
     assert set(PARITY_COLUMNS) <= set(made)
     assert (made["framework"], made["device"], made["precision"], made["tuning"]) == (
         "torch",
@@ -54,7 +54,7 @@ def test_a_row_carries_every_column_of_the_table() -> None:
     )
     assert (made["level"], made["case"], made["tensor"], made["layer"]) == ("layer", "conv1", "y", "conv1")
     assert (made["elements"], made["zeros"], made["ties"], made["gauge_ratio"]) == (5, 0, 3, 0.0)
-    assert (made["verdict"], made["cause"]) == ("pass", "matches k = 1")
+    assert (made["verdict"], made["cause"]) == ("pass", "yours has k = 1")
 
 
 def test_what_was_not_measured_is_missing_and_not_nan() -> None:
@@ -113,6 +113,11 @@ def test_a_failure_comes_before_a_crash_and_a_crash_before_what_is_missing(
     verdicts: tuple[str, ...], kinds: tuple[str, ...], code: int
 ) -> None:
     assert exit_code(rows(*verdicts), problems(*kinds)) == code
+
+
+def test_one_frameworks_pass_does_not_hide_that_of_another_nothing_was_observed() -> None:
+    other = {"level": "forward", "framework": "mine", "verdict": "not-observed"}
+    assert exit_code([*rows("pass"), other], []) == 3
 
 
 # --- a run's books ----------------------------------------------------------------------------------------------------
@@ -265,7 +270,9 @@ def test_a_wrong_network_given_as_impl_fails_and_its_layer_is_named(tmp_path: Pa
     code, found = parity_command(options)
     assert code == 1
     failed = [row for row in found if row["verdict"] == "fail" and row["cause"]]
-    assert {(row["layer"], row["cause"]) for row in failed} == {("norm1", "matches α divided by the window's area")}
+    assert {(row["layer"], row["cause"]) for row in failed} == {
+        ("norm1", "yours has the reference's α divided by the window's area = 9")
+    }
 
 
 def test_what_goes_wrong_on_purpose_closes_the_folder_as_failed() -> None:
@@ -307,7 +314,7 @@ def test_a_caught_fault_is_named_by_the_first_level_that_has_a_layer() -> None:
     fault = FAULTS["alpha-over-n"]
     found = [
         failing("gradient", "conv1"),
-        failing("layer", "norm1", f"matches {fault.description}"),
+        failing("layer", "norm1", f"yours has {fault.description}"),
         failing("forward", "pool1"),
     ]
     made = summed_up(fault, "torch", "stock", found)
@@ -327,7 +334,7 @@ def test_a_fault_that_nothing_notices_is_not_caught() -> None:
 
 
 def test_of_several_layers_the_one_with_a_cause_is_named() -> None:
-    found = [failing("forward", "conv2"), failing("forward", "norm1", "matches k = 1")]
+    found = [failing("forward", "conv2"), failing("forward", "norm1", "yours has k = 1")]
     assert summed_up(FAULTS["k-is-1"], "torch", "stock", found)["named"] == "norm1"
 
 

@@ -238,7 +238,9 @@ for line in (b'{"event": "done"}', b'{"event": "done", "task": "task99"}', b'{"e
 # --- a whole run ------------------------------------------------------------------------------------------------------
 
 
-def run_of(bench: Bench, folder: Path, levels: tuple[str, ...], target: str, **more: Any) -> ParityRun:
+def run_of(
+    bench: Bench, folder: Path, levels: tuple[str, ...], target: str, outside: Any = None, **more: Any
+) -> ParityRun:
     """A parity run of one worker at these levels, in both tunings."""
     kept: list[Row] = []
     parity = ParityRun(
@@ -248,6 +250,7 @@ def run_of(bench: Bench, folder: Path, levels: tuple[str, ...], target: str, **m
         tunings={"numpy": ("stock", "tuned")},
         keep=kept.append,
         progress=Progress("test"),
+        outside=outside or {},
     )
     parity.progress.expect("numpy", parity.total("numpy"))
     Schedule(folder, 1, "float32", parity).run({"numpy": (spec(target, "numpy", **more), parity.assignments("numpy"))})
@@ -281,6 +284,46 @@ X = X
     assert {row["level"] for row in parity.rows} == {"forward"}
     verdicts = {row["tensor"]: row["verdict"] for row in parity.rows}
     assert verdicts.pop("fc8") == verdicts.pop("top5") == "pass" and set(verdicts.values()) == {"not-observed"}
+
+
+FEW_ACTIVATIONS = """
+from impls.oracle.rounding import PRECISIONS
+
+class Implementation(NumpyImplementation):
+    def activations(self, images, masks=None):
+        found = super().activations(images, masks)
+        return {name: found[name] for name in RETURNED}
+
+class Framework(NumpyFramework):
+    def build(self, network, weights, settings):
+        return Implementation(network, weights, PRECISIONS["float32"])
+
+X = Framework()
+"""
+
+
+@pytest.mark.parametrize(
+    ("outside", "returned", "verdicts"),
+    [
+        (True, ("fc8",), {"pass", "not-observed"}),
+        (True, ("pool1", "fc8"), {"pass", "not-observed"}),
+        (True, ("pool1",), {"pass", "not-observed", "vacuous"}),  # the logits are required
+        (False, ("fc8",), {"pass", "vacuous"}),  # what is ours returns everything
+    ],
+)
+def test_a_framework_from_outside_may_leave_out_activations_but_for_the_logits(
+    bench: Bench,
+    tmp_path: Path,
+    framework_file: Callable[..., str],
+    outside: bool,
+    returned: tuple[str, ...],
+    verdicts: set[str],
+) -> None:
+    target = framework_file(f"RETURNED = {returned!r}\n{FEW_ACTIVATIONS}")
+    more = {"numpy": (("forward",), ("stock",))} if outside else {}
+    parity = run_of(bench, tmp_path, ("forward",), target, outside=more)
+    assert {row["verdict"] for row in parity.rows} == verdicts
+    assert {row["tensor"] for row in parity.rows if row["verdict"] == "pass"} >= set(returned)
 
 
 def test_a_worker_that_dies_in_the_middle_leaves_a_row_for_every_level_it_did_not_complete(
