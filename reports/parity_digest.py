@@ -34,7 +34,7 @@ class Line:
     def verdict_text(self) -> str:
         """The verdict, the tuning where only one of them is to blame, and of how many layers it is the verdict."""
         said = f"{self.verdict} ({', '.join(self.tunings)})" if self.tunings else self.verdict
-        return f"{said}, {self.coverage}" if self.coverage else said
+        return f"{said} ({self.coverage.rpartition(' ')[0]})" if self.coverage else said  # the column is narrow
 
 
 @dataclass(frozen=True, slots=True)

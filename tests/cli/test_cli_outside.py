@@ -90,7 +90,7 @@ def test_logits_alone_pass_and_the_rest_is_not_observed(mine: WriteImpl) -> None
     done = compare(file)
     assert done.returncode == 0, done.stdout
     assert "Equal in the 1 of 12 layers that were returned: 2 checks passed in ./mine.py:build." in told(done)
-    assert "pass, 1 of 12 layers" in told(done) and "not observed" not in told(done)
+    assert "pass (1 of 12)" in told(done) and "not observed" not in told(done)
     found = rows(file.parent / "out")
     assert [row["tensor"] for row in found if row["verdict"] == "pass"] == ["fc4", "top5"]
     assert [row["tensor"] for row in found if row["verdict"] == "not-observed"] == LAYERS[:-1]

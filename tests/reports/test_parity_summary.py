@@ -135,7 +135,7 @@ def returned(framework: str, *names: str, of: int = 5) -> list[dict[str, Any]]:
 def test_what_was_not_returned_turns_no_verdict_which_says_of_how_much_it_is() -> None:
     found = digest(returned("mine", "pool1", "fc2"))
     assert found.sentence == "Equal in the 2 of 5 layers that were returned: 2 checks passed in mine."
-    assert found.lines[0].verdict_text == "pass, 2 of 5 layers"
+    assert found.lines[0].verdict_text == "pass (2 of 5)"
     text = printed(parity_summary.summary(returned("mine", "pool1", "fc2")))
     assert "not-observed" not in text and "not observed" not in text
     report = parity_summary.markdown(returned("mine", "pool1", "fc2"), {})
