@@ -108,7 +108,9 @@ def _draw_series(axes: Axes, rows: Sequence[Row], order: Sequence[str]) -> None:
 def _reference_line(axes: Axes, order: Sequence[str], series: Series, label: str, **look: Any) -> None:
     if series:
         heights = [series.get(name) or math.nan for name in order]  # zero has no place on a log scale
-        dash = {"marker": "_", "markersize": 30} if len(order) == 1 else {}  # one point alone draws no line
+        dash: dict[str, Any] = (
+            {"marker": "_", "markersize": 30} if len(order) == 1 else {}
+        )  # one point alone draws no line
         axes.plot(range(len(order)), heights, label=label, zorder=2, **look, **dash)
 
 

@@ -64,7 +64,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
 def test_an_attribute_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("_hidden = 1\ndef built():\n    pass\n")
-    with pytest.raises(registry.NotLoadable, match=r"has no attribute 'build'; it has built: did you mean 'built'\?$"):
+    with pytest.raises(registry.NotLoadable, match=r"has no attribute 'build': did you mean 'built'\? it has built$"):
         registry.load(f"{file}:build")
 
 

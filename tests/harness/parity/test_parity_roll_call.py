@@ -39,7 +39,7 @@ def test_a_misspelt_attribute_is_a_usage_error_with_the_nearest_name(
     said = refused(options, monkeypatch, UsageError)
     assert said == (
         f"--impl '{tmp_path}/mine.py:buidl': "
-        "mine.py has no attribute 'buidl'; it has build, helper: did you mean 'build'?"
+        "mine.py has no attribute 'buidl': did you mean 'build'? it has build, helper"
     )
 
 
