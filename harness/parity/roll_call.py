@@ -82,8 +82,9 @@ def answered(options: ParityOptions, specs: Sequence[WorkerSpec]) -> Iterator[Ro
                 _check_impl(target, answers.get(target, {}), options.levels)
             refused = {label: event for label, event in answers.items() if event.get("kind") == "unsupported"}
             if refused and len(refused) == len(specs):
-                told = dict.fromkeys(f"{label}: {event['message']}" for label, event in refused.items())
-                raise CannotMeasure(f"--device {options.device} is not there: {'; '.join(told)}")
+                told = "; ".join(f"{label}: {event['message']}" for label, event in refused.items())
+                remedy = "pass --device cpu, or one that `alexbench doctor` lists"
+                raise CannotMeasure(f"nobody here has --device {options.device} ({told}): {remedy}")
             yield roll
         finally:
             roll.dismiss()

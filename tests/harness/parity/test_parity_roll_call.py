@@ -48,7 +48,8 @@ def test_a_device_that_nobody_has_is_refused_with_what_the_framework_says_of_it(
 ) -> None:
     options = ParityOptions(network="cifar-4layer", device="cuda:9", impls=(plugin,), out=tmp_path / "out")
     said = refused(options, monkeypatch, CannotMeasure)
-    assert said.startswith(f"--device cuda:9 is not there: {plugin}: ")
+    assert said.startswith(f"nobody here has --device cuda:9 ({plugin}: ")
+    assert said.endswith("): pass --device cpu, or one that `alexbench doctor` lists")
 
 
 def test_a_level_that_a_function_has_not_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
