@@ -107,7 +107,7 @@ def test_weights_that_cannot_be_used_are_refused(right: str, tmp_path: Path, wei
 def test_a_run_refused_for_its_weights_leaves_an_earlier_run_as_it_was(right: str, tmp_path: Path) -> None:
     assert parity("--impl", right, out=tmp_path / "out").returncode == 0
     earlier = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
-    refused(right, tmp_path, "--weights", tmp_path / "nowhere")
+    assert "No such file" in refused(right, tmp_path, "--weights", tmp_path / "nowhere", "--overwrite")
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == earlier
 
 
@@ -192,12 +192,13 @@ def test_a_folder_of_other_files_is_left_alone(right: str, tmp_path: Path) -> No
     assert {file.name for file in other.iterdir()} == {"chapter1.txt", "run.json"}
 
 
-def test_a_second_run_replaces_the_first_and_nothing_else(right: str, tmp_path: Path) -> None:
+def test_a_second_run_replaces_the_first_where_that_is_said_and_nothing_else(right: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert parity("--impl", right, out=out).returncode == 0
     (out / "notes.txt").write_text("good run")
-    assert "No such file" in refused(right, tmp_path, "--weights", tmp_path / "nowhere")
-    assert parity("--impl", right, out=out).returncode == 0
+    assert "holds the finished run of parity" in refused(right, tmp_path)
+    assert "No such file" in refused(right, tmp_path, "--weights", tmp_path / "nowhere", "--overwrite")
+    assert parity("--impl", right, "--overwrite", out=out).returncode == 0
     assert (out / "notes.txt").read_text() == "good run"
 
 

@@ -166,7 +166,9 @@ def test_a_later_run_in_the_same_folder_removes_the_predictions_of_the_earlier(
     given = ("--weights", files[1], "--limit", 4, "--crops", 1)
     assert run(*given, "--frameworks", "numpy").returncode == 0
     assert (out / "predictions.parquet").exists()
-    assert run(*given, "--frameworks", "numpy-raises").returncode == 4
+    refused = run(*given, "--frameworks", "numpy-raises")
+    assert refused.returncode == 2 and (out / "predictions.parquet").exists()
+    assert run(*given, "--frameworks", "numpy-raises", "--overwrite").returncode == 4
     assert not (out / "predictions.parquet").exists()
 
 

@@ -280,7 +280,8 @@ def test_a_new_run_in_the_same_folder_leaves_nothing_of_the_old_one(
     options = ("--steps", 1, "--batch-size", 8)
     train("--frameworks", "numpy,numpy-nan", *options, data=data, out=out, **plugins)
     assert (out / "numpy-nan.safetensors").exists()
-    train("--frameworks", "numpy", *options, data=data, out=out, **plugins)
+    done = train("--frameworks", "numpy", *options, "--overwrite", data=data, out=out, **plugins)
+    assert "numpy-nan.safetensors" in told(done) and "checkpoints, run.json" in told(done)  # what it removes
     assert not list(out.glob("numpy-nan*")) and not (out / "checkpoints" / "numpy-nan").exists()
 
 
