@@ -13,7 +13,13 @@ from impls import registry
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("framework", registry.BUILT_IN)
+ALWAYS = "jax"  # the others' compilers take minutes
+
+
+@pytest.mark.parametrize(
+    "framework",
+    [pytest.param(name, marks=[] if name == ALWAYS else pytest.mark.thorough) for name in registry.BUILT_IN],
+)
 def test_every_operator_benchmark_of_a_framework_runs(framework: str) -> None:
     command = [sys.executable, "-m", "pytest", "tests/bench/test_bench_operators.py", "--only-framework", framework]
     done = subprocess.run(

@@ -60,7 +60,11 @@ def test_an_interrupt_while_starting_leaves_a_folder_that_says_so(tmp_path: Path
 @pytest.mark.needs("torch")
 @pytest.mark.parametrize(
     ("number", "phase"),
-    [(signal.SIGINT, "operator"), (signal.SIGTERM, "layer"), (signal.SIGHUP, "training")],
+    [
+        (signal.SIGINT, "operator"),
+        pytest.param(signal.SIGTERM, "layer", marks=pytest.mark.thorough),
+        (signal.SIGHUP, "training"),
+    ],
     ids=["Ctrl-C in operator", "SIGTERM in layer", "SIGHUP in training"],
 )
 def test_an_interrupt_keeps_what_was_measured(tmp_path: Path, number: int, phase: str) -> None:

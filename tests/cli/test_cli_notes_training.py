@@ -48,6 +48,7 @@ def first_loss(network: Network, prepared: Prepared, batch_size: int, limit: int
     return float(operators.cross_entropy(found[network.logits], batch.labels)[0])
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("jax")
 def test_cats_and_dogs_of_the_competition_train_note_003(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = f"imagefolder:{note_data.cats_and_dogs(folder / 'data', flat=True)}"
@@ -79,6 +80,7 @@ def test_the_folders_that_the_notes_script_reads_hold_the_same_training_and_a_te
         assert np.array_equal(*sums) and np.array_equal(np.sort(one.labels), np.sort(other.labels))
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("jax")
 def test_mnist_trains_note_002_whose_other_outputs_are_said_to_stand_for_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch

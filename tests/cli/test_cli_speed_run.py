@@ -130,7 +130,11 @@ def resumed(out: Path, plugins: Path, **environment: str) -> Done:
     return done
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["Ctrl-C", "TERM", "KILL"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough), signal.SIGKILL],
+    ids=["Ctrl-C", "TERM", "KILL"],
+)
 def test_what_was_measured_outlives_an_end_of_the_command_and_resume_adds_the_rest(tmp_path: Path, number: int) -> None:
     out, plugins = tmp_path / "out", tmp_path / "plugins"
     sweep = ("--network", "cifar-4layer", "--quick", "--batch-size", "2,3,4", "--tuning", "stock")
@@ -186,8 +190,15 @@ def test_a_missing_framework_is_a_row_and_the_others_are_measured(tmp_path: Path
     assert statuses(out) == {"torch/stock": "missing", "numpy/stock": "measured"}
 
 
-@pytest.mark.parametrize("phase", ["forward", "forward-backward"])
-@pytest.mark.parametrize("source", ["host", "file"])
+@pytest.mark.parametrize(
+    ("phase", "source"),
+    [
+        ("forward", "file"),
+        ("forward-backward", "host"),
+        pytest.param("forward", "host", marks=pytest.mark.thorough),
+        pytest.param("forward-backward", "file", marks=pytest.mark.thorough),
+    ],
+)
 def test_other_phases_and_inputs_are_measured(tmp_path: Path, phase: str, source: str) -> None:
     out = tmp_path / "out"
     given = ("--phase", phase, "--input", source, "--frameworks", "numpy", "--tuning", "stock", "--batch-size", "3")
@@ -198,6 +209,7 @@ def test_other_phases_and_inputs_are_measured(tmp_path: Path, phase: str, source
     assert math.isfinite(float(row["loss_first"]))
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("torch")
 def test_a_real_framework_survives_a_kill_of_the_command(tmp_path: Path) -> None:
     out, plugins = tmp_path / "out", tmp_path / "plugins"

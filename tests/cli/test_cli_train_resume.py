@@ -91,7 +91,9 @@ def test_killed_again_and_again(data: Path, plugins: Mapping[str, str], tmp_path
     same(tmp_path / "broken", tmp_path / "unbroken", "numpy")
 
 
-@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+@pytest.mark.parametrize(
+    "framework", ["torch", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("tensorflow", "jax"))]
+)
 def test_killed_in_the_middle_of_an_epoch(framework: str, data: Path, tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, batch_size=4, epochs=4, drop_epochs=[], patience=1, drops=2, flip=True)
     arguments: list[object] = [

@@ -19,7 +19,7 @@ from impls.catalog import CIFAR_4LAYER
 from impls.oracle.rounding import PRECISIONS
 from impls.protocol import TUNINGS
 
-FEW, MANY = range(2), range(20)
+FEW, MANY = range(1), range(20)
 
 
 class Alarms:

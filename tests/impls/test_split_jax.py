@@ -50,12 +50,9 @@ from impls.with_jax.tuning import environment as environment_of
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ON: tuple[Split, ...] = ("model", "data", "hybrid")
-CASES = (
-    *(Settings(tuning="tuned", devices=2, split=split) for split in ON),
-    Settings(tuning="stock", devices=2, split=ON[0]),
-)
+CASES = (*(Settings(tuning="tuned", devices=2, split=split) for split in ON),)
 LONG = (  # in the thorough session
-    *(Settings(tuning="stock", devices=2, split=split) for split in ON[1:]),
+    *(Settings(tuning="stock", devices=2, split=split) for split in ON),
     *(Settings(tuning="tuned", devices=4, split=split) for split in ("data", "hybrid")),
 )
 RULES = tuple(UpdateRule(rate, 0.9, 0.05, decay) for rate, decay in ((0.1, True), (0.1, False), (0.01, True)))

@@ -37,12 +37,9 @@ from impls.split import Split
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ON_TWO: tuple[Split, ...] = ("model", "data", "hybrid")
-CASES = (
-    *(Settings(tuning="tuned", devices=2, split=split) for split in ON_TWO),
-    Settings(tuning="stock", devices=2, split="model"),
-)
+CASES = (*(Settings(tuning="tuned", devices=2, split=split) for split in ON_TWO),)
 LONG = (  # in the thorough session
-    *(Settings(tuning="stock", devices=2, split=split) for split in ON_TWO[1:]),
+    *(Settings(tuning="stock", devices=2, split=split) for split in ON_TWO),
     *(Settings(devices=4, split=split) for split in ON_TWO[1:]),
 )
 RULES = tuple(UpdateRule(rate, 0.9, 0.05) for rate in (0.1, 0.1, 0.01))

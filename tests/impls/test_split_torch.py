@@ -38,12 +38,9 @@ from impls.split import Split
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TWO: tuple[Split, ...] = ("model", "data", "hybrid")
-CASES = (
-    *(Settings(tuning="tuned", devices=2, split=split) for split in TWO),
-    Settings(tuning="stock", devices=2, split="model"),
-)
+CASES = (*(Settings(tuning="tuned", devices=2, split=split) for split in TWO),)
 LONG = (  # in the thorough session
-    *(Settings(tuning="stock", devices=2, split=split) for split in TWO[1:]),
+    *(Settings(tuning="stock", devices=2, split=split) for split in TWO),
     Settings(tuning="stock", devices=4, split="data"),
     Settings(tuning="tuned", devices=4, split="hybrid"),
 )

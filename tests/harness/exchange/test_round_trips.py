@@ -39,12 +39,13 @@ BY_FRAMEWORK = (
 )
 FORMS = [*(pytest.param(*form) for form in WITHOUT_FRAMEWORK), *BY_FRAMEWORK]
 SMALL = "cifar-4layer"
-# Of the files of hundreds of megabytes each form once, and each network; every pair of them where there is time.
-ALWAYS = {"caffe": (".onnx",), "original-2012": (".npz", ".msgpack"), "paper": (".safetensors",)}
-ALWAYS |= {"torchvision": (".pt", ".keras")}
+# Of the files of hundreds of megabytes these; every pair of them where there is time. A small one comes in each form.
+ALWAYS = {"caffe": (".onnx",), "original-2012": (".npz",), "torchvision": (".pt",)}
 FOUR_IN_FORMS = [
     pytest.param(
-        name, *form.values, marks=(*form.marks, *(() if form.values[1] in ALWAYS[name] else (pytest.mark.thorough,)))
+        name,
+        *form.values,
+        marks=(*form.marks, *(() if form.values[1] in ALWAYS.get(name, ()) else (pytest.mark.thorough,))),
     )
     for name in FOUR
     for form in FORMS
