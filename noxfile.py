@@ -13,7 +13,8 @@ FRAMEWORKS = ("torch", "tensorflow", "jax")
 # What one framework needs to be installed for: a comparison and a training. The rest is the same beside others.
 ALONE = ("tests/cli/test_cli_parity.py", "tests/impls/test_fresh_processes.py")
 # Most of a test is the start of processes, on one core; a file's tests stay together, for they share what they ran.
-SIDE_BY_SIDE = ("--numprocesses", "2", "--dist", "loadfile")
+# Three fill two cores, since some wait; the longest files come first (tests/conftest.py).
+SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def install(session: nox.Session, extras: str) -> None:
@@ -36,10 +37,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def thorough(session: nox.Session) -> None:
-    """What takes hours: ten thousand damaged files for each reader, many seeds, every split and tuning."""
+    """What takes hours too: ten thousand damaged files for each reader, many seeds, every split; coverage of all."""
     install(session, "cpu,onnxruntime,formats,test")
+    everything = [
+        "-m",
+        "thorough or not thorough",
+        "--cov",
+        "--cov-config=tests/coverage_of_all.ini",
+        "--cov-report=term",
+    ]
     session.run(
-        "pytest", *SIDE_BY_SIDE, "-m", "thorough", *session.posargs,
+        "pytest", *SIDE_BY_SIDE, *everything, *session.posargs,
         env={"ALEXBENCH_REQUIRE_ALL": "1", "COLUMNS": "120"},
     )  # fmt: skip
 

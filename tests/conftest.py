@@ -35,7 +35,17 @@ def needed_frameworks(item: pytest.Item) -> set[str]:
     return names
 
 
+# Files whose frameworks start and compile for a minute: begun first, or one of them would be waited for at the end.
+LONGEST = (
+    "test_with_frameworks.py", "test_cli_speed_run.py", "test_split_tensorflow.py", "test_split_jax.py",
+    "test_cli_parity.py", "test_cli_outside.py", "test_cli_interrupts.py", "test_train_frameworks.py",
+    "test_round_trips.py", "test_fresh_processes.py",
+)  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     only = config.getoption("--only-framework")
     if only is None:
         return
