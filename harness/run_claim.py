@@ -15,7 +15,6 @@ from typing import Any
 from harness import folder_lock
 from harness.errors import UsageError
 from harness.run_files import Left, owner_of, read_run
-from reports.terminal import say
 
 STATES = {"complete": "finished", "interrupted": "interrupted", "failed": "failed"}  # what is still "running" broke off
 RESUMABLE = ("speed", "train", "paper")
@@ -86,6 +85,8 @@ def _remove(left: Left, named: str, leaves: Iterable[str]) -> None:
     for name in leaves:
         if (left.path / name).exists() and name not in left.files:
             raise UsageError(f"{left.path} holds {name}, which no run left there: move it, or choose another --out")
+    from reports.terminal import say  # here, because nothing else of a run's folder needs rich
+
     say(f"removing {named} from {left.path}: {left.told()}", error=True)
     left.remove()
 

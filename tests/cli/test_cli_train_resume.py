@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from program import complaint, run_json, wait_until
+from program import complaint, run_json, told, wait_until
 from train_program import (
     NETWORK,
     hash_of,
@@ -140,7 +140,7 @@ def test_what_has_changed_meanwhile_is_refused(data: Path, plugins: Mapping[str,
     ):
         (out / "run.json").write_text(json.dumps({**json.loads(run), name: value}))
         done = train("--resume", out, **plugins)
-        assert says in " ".join(done.stderr.split()), done.stderr
+        assert says in told(done)
         assert done.returncode == 2 or name == "recipe"
     (out / "run.json").write_text(run)
     (state,) = (out / "checkpoints" / "numpy").glob("step-*/state.json")

@@ -76,7 +76,7 @@ def test_a_terminal_that_is_closed_costs_nothing_that_was_measured(tmp_path: Pat
 import fcntl, termios, time
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # its terminal, which tells it of its end
 from pathlib import Path
-from harness import progress
+from harness import progress, standard_streams
 from harness.parity.command import in_folder
 from harness.run_folder import RunFolder
 folder = RunFolder.create("parity", {{}}, Path({str(tmp_path / "out")!r}))
@@ -85,7 +85,8 @@ def measure():
         folder.append("parity", {{"level": "layer", "verdict": "pass"}})
         print("ready", flush=True)
         time.sleep(60)
-in_folder(folder, measure)
+with standard_streams.guarded():  # as every command is
+    in_folder(folder, measure)
 """
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (24, 80))

@@ -120,7 +120,7 @@ def test_kinds_of_processors_are_told_apart(text: str, kind: str, cores: int | N
 
 
 def test_the_kind_of_machine_stands_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_read", {"/proc/cpuinfo": cpuinfo(ZEN_3)}.get)
+    monkeypatch.setattr(environment, "_read", lambda path: cpuinfo(ZEN_3) if path == "/proc/cpuinfo" else "")
     monkeypatch.setattr(environment, "machine", dict)
     found = environment.describe()
     assert (found["cpu_kind"], found["physical_cores"]) == ("AVX2", 2)

@@ -92,12 +92,13 @@ def the_reader_of_weights(folder: Path) -> None:
 
 
 def a_process_of_prepare(folder: Path) -> None:
-    images = folder.parent / "images" / "class"
-    images.mkdir(parents=True)
+    images = folder.parent / "images"
+    for name in ("even", "odd"):
+        (images / name).mkdir(parents=True)
     count = 200  # some chunks: one alone is done without a process
     for number in range(count):
-        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(images / f"{number}.png")
-    assert prepare(open_source(f"imagefolder:{images.parent}"), folder.parent / "out", 32, jobs=2).images == count
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(images / ("even", "odd")[number % 2] / f"{number}.png")
+    assert prepare(open_source(f"imagefolder:{images}"), folder.parent / "out", 32, jobs=2).images == count
 
 
 KINDS = (a_worker_with_a_file, a_worker_with_a_module, doctors_worker, the_reader_of_weights, a_process_of_prepare)

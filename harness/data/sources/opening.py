@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.cli_values import unknown
 from harness.data.sources import cifar10, digits, imagefolder, imagenet, mnist, photos
 from harness.data.sources.folder_parts import Parts
 from harness.data.sources.source import Source
 from harness.errors import UsageError
+from impls.nearest import question
 
 EMBEDDED: dict[str, Callable[[], Source]] = {"digits": digits.open_digits, "photos": photos.open_photos}
 WITH_PATH: dict[str, Callable[[Path], Source]] = {
@@ -41,8 +41,9 @@ def open_source(text: str, parts: Parts = ()) -> Source:
         return EMBEDDED[text]()
     kind, colon, place = text.partition(":")
     if kind not in WITH_PATH:
-        known = (*EMBEDDED, *(f"{name}:PATH" for name in WITH_PATH))
-        raise UsageError(f"{unknown('source of data', text, known)}; a folder of images is imagefolder:PATH")
+        nearest = question(kind, (*EMBEDDED, *WITH_PATH))  # whatever the path is
+        known = ", ".join((*EMBEDDED, *(f"{name}:PATH" for name in WITH_PATH)))
+        raise UsageError(f"unknown source of data {text!r}: {nearest}choose from {known}; a folder of images is imagefolder:PATH")
     if not colon or not place:
         raise UsageError(f"source {text!r} lacks its path: {kind}:PATH")
     try:

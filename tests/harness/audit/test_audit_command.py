@@ -94,7 +94,7 @@ def test_every_row_says_which_weights_its_figures_are_of(audit: Audit, tmp_path:
 def test_the_same_audit_twice_gives_the_same_figures(audit: Audit, tmp_path: Path) -> None:
     audit(SEVERAL(SMALL))
     first = rows(tmp_path)
-    audit(SEVERAL(SMALL))
+    audit(SEVERAL(SMALL), overwrite=True)
 
     assert rows(tmp_path) == first
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -281,6 +282,6 @@ def test_without_h5py_the_command_that_installs_it_is_said(
     keras_3(file)
     file.close()
     (tmp_path / "h5py.py").write_text("raise ImportError('not here')\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the process that reads it
     with pytest.raises(CannotMeasure, match=r"h5py .*install .*formats"):
         keras_file.read(path)

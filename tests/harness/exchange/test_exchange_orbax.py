@@ -160,6 +160,6 @@ def test_without_tensorstore_the_command_that_installs_it_is_said(
     flax_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tensorstore.py").write_text("raise ImportError('not here')\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the process that reads it
     with pytest.raises(CannotMeasure, match=r"tensorstore .*install .*formats"):
         orbax_folder.read(flax_files / "standard")
