@@ -6,9 +6,9 @@ A folder is never taken for a class where its name, or what it holds, says that 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from harness.data.sources.part_names import like_a_part, part_of, shared
+from harness.data.sources.part_names import is_plain, like_a_part, part_of, shared
 from harness.data.sources.tree import Folder, Tree
 from harness.errors import UsageError
 
@@ -111,36 +111,62 @@ def _refuse_parts(tree: Tree) -> None:
     called = [name for name in folders if part_of(name) is not None]
     like = [name for name in folders if like_a_part(name) is not None]
     if called or (like and 2 * len(like) >= len(folders)):
+        told = any(like_a_part(name) == "train" for name in like)
+        parts = [one for name, one in folders.items() if name in like or (not told and one.holding())]
         raise UsageError(
             f"{tree.root} holds {_listed(called or like)}, called as parts are, and no train/ beside: name the parts"
-            f" with --parts {_option([folders[name] for name in like])}; or {ITSELF}"
+            f" with --parts {_option(parts)}; or {ITSELF}"
         )
 
 
-def check_classes(tree: Tree, train: Folder) -> None:
+def check_classes(tree: Tree, found: Found) -> None:
     """Refuse folders that happen to hold pictures. Raises UsageError."""
+    train = found["train"]
     folders = train.holding()
     here = tree.place(train)
     if len(folders) == 1:
         name = next(iter(folders))
-        way = f"say imagefolder:{here}/{name} where these are inside it; " if train is tree.top else ""
-        raise UsageError(f"{here} holds images in one folder only, {name!r}: {EXPECTED}; {way}or {_itself(train)}")
+        raise UsageError(
+            f"{here} holds images in one folder only, {name!r}: {EXPECTED};{_further_in(tree, found)} or"
+            f" {_itself(train, found)}"
+        )
     nested = {name: one for name, one in folders.items() if 2 * one.images < one.count("images")}
     common = shared({name: tuple(one.holding()) for name, one in nested.items()})
     if common and 2 * len(nested) >= len(folders):
         raise UsageError(
-            f"{here} holds {_listed(nested)}, whose images lie in folders of equal names, such as {common[0]!r}: name"
-            f" the parts with --parts {_option(nested.values())}; or {_itself(train)}"
+            f"{here} holds {_listed(nested)}, whose images lie in folders of equal names, such as {common[0]!r}:"
+            f" {_of_equal_names(common, nested)}; or {_itself(train, found)}"
+        )
+    plain = [name for name in folders if is_plain(name)]
+    if plain:
+        raise UsageError(
+            f"{here} holds images in {_listed(folders)}, and {plain[0]!r} says that there are images, not of what"
+            f" class: {EXPECTED}; {_itself(train, found)}"
         )
     if train is not tree.top:
         return
-    found = sum(folder.count("images") for folder in folders.values())
+    images = sum(folder.count("images") for folder in folders.values())
     others = sum(folder.count("others") for folder in folders.values())
-    if others > found or found < 2 * len(folders):
+    if others > images or images < 2 * len(folders):
         raise UsageError(
-            f"{here} would be {found} images of {len(folders)} classes, {_listed(folders)}, among {others} other files:"
-            f" {EXPECTED}; {ITSELF}"
+            f"{here} would be {images} images of {len(folders)} classes, {_listed(folders)}, among {others} other"
+            f" files: {EXPECTED}; {ITSELF}"
         )
+
+
+def _further_in(tree: Tree, found: Found) -> str:
+    """Where the classes may be, if all images of the training part lie in one folder of it."""
+    train = found["train"]
+    if train is tree.top:
+        return f" say imagefolder:{tree.place(train)}/{next(iter(train.holding()))} where these are inside it;"
+    inside = {part: _down(folder) for part, folder in found.items()}
+    return f" --parts {_said(inside)} where these are inside it;" if inside["train"].holding() else ""
+
+
+def _of_equal_names(common: Sequence[str], nested: Mapping[str, Folder]) -> str:
+    if any(map(part_of, common)):
+        return "parts inside the folders of classes are not read, move the parts to the outside"
+    return f"name the parts with --parts {_option(nested.values())}"
 
 
 def doubtful_classes(classes: Iterable[str]) -> list[str]:
@@ -149,8 +175,8 @@ def doubtful_classes(classes: Iterable[str]) -> list[str]:
     return [f"{_listed(like)} taken for a class, though it is called as a part: --parts names parts"] if like else []
 
 
-def _itself(train: Folder) -> str:
-    return ITSELF if not train.name else f"--parts train={train.name} where its folders are the classes"
+def _itself(train: Folder, found: Found) -> str:
+    return f"--parts {_said(found)} where the folders of {train.name} are the classes" if train.name else ITSELF
 
 
 def _down(folder: Folder) -> Folder:

@@ -79,7 +79,7 @@ def _layout(tree: Tree, folders: Mapping[str, Folder], *, certain: bool) -> _Lay
     first = next(iter(folders.values()))
     if first.holding():
         if not certain:
-            folder_parts.check_classes(tree, first)
+            folder_parts.check_classes(tree, folders)
         holding = set(first.holding()).union(*(folder.holding() for folder in folders.values()))
         classes = tuple(name for name in first.visible() if name in holding)
     else:
@@ -224,6 +224,10 @@ def _notes(layout: _Layout) -> list[str]:
             f"{part}: {folder.name}/ holds {folder.count('images'):,} images without labels, which are left out:"
             f" folders in it that are called as the classes would give labels, or a {LIST} as Tiny ImageNet's"
         )
+    deep = [group.folder for group in next(iter(layout.groups.values()), ()) if len(group.folder.holding()) > 1]
+    if deep:
+        inside = ", ".join(map(repr, [*deep[0].holding()][:SHOWN]))
+        notes.append(f"what lies in folders of a class is of that class, such as {inside} in {deep[0].name!r}")
     for part, groups in layout.groups.items():
         notes += [f"{part}: its labels are those of {group.source}" for group in groups if group.source is not None]
     return notes

@@ -135,6 +135,8 @@ def test_without_validation_images_every_fifth_is_held_out_and_it_is_said(tmp_pa
         (("val", "test"), "'test', 'val', called as parts are.*--parts val=val,test=test"),
         (("train", "training_set"), "both called as the part train: name one, --parts train=train"),
         (("train", "my_val_split"), "'my_val_split' is called as no part: --parts train=train,val=my_val_split"),
+        (("sets", "my-test-set"), "'my-test-set', called as parts are.*--parts train=sets,test=my-test-set;"),
+        (("train/images", "val/images"), "folder only, 'images': .*--parts train=train/images,val=val/images where"),
         (("data/train", "data/val"), "in one folder only, 'data'.*say imagefolder:.*/data where these are inside it"),
     ],
 )
@@ -142,6 +144,30 @@ def test_what_is_a_part_in_doubt_is_refused_with_the_way_to_name_it(tmp_path, fo
     root = pets(tmp_path / "in", **dict.fromkeys(folders, 4))
     with pytest.raises(UsageError, match=words):
         open_imagefolder(root)
+
+
+@pytest.mark.parametrize("names", [("annotations/trimaps", "images"), ("JPEGImages", "SegmentationClass", "masks")])
+@pytest.mark.parametrize("part", [".", "train"])
+def test_a_folder_called_images_is_no_class(tmp_path, part, names):
+    for name in names:
+        fill(tmp_path / part / name, 5)
+    with pytest.raises(UsageError, match="mages' says that there are images, not of what class"):
+        open_imagefolder(tmp_path)
+    assert len(read(tmp_path, (("train", part),)).classes) == len(names)
+
+
+def test_parts_inside_the_folders_of_classes_are_said_not_to_be_read(tmp_path):
+    for name in ("cat/train", "cat/test", "dog/train", "dog/test"):
+        fill(tmp_path / name, 5)
+    with pytest.raises(UsageError, match="parts inside the folders of classes are not read, move the parts"):
+        open_imagefolder(tmp_path)
+
+
+def test_one_class_alone_keeps_the_other_parts_in_what_is_proposed(tmp_path):
+    for part in ("train", "val"):
+        fill(tmp_path / part / "cats", 5)
+    with pytest.raises(UsageError, match="or --parts train=train,val=val where the folders of train are the classes"):
+        open_imagefolder(tmp_path)
 
 
 def test_the_largest_folder_is_proposed_for_training_where_no_name_tells(tmp_path):
@@ -162,7 +188,9 @@ def test_folders_of_equal_names_are_seen_beside_a_stray_image_and_a_stray_folder
 def test_classes_may_hold_folders_of_their_own(tmp_path):
     for name in ("animals/cat", "animals/dog", "vehicles/car", "vehicles/bus"):
         fill(tmp_path / name, 4)
-    assert read(tmp_path).classes == ("animals", "vehicles")
+    found = read(tmp_path)
+    assert found.classes == ("animals", "vehicles")
+    assert "folders of a class is of that class, such as 'cat', 'dog' in 'animals'" in found.notes
 
 
 def test_a_class_called_train_is_asked_about(tmp_path):
