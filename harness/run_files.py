@@ -105,10 +105,14 @@ def _plain(name: str) -> str:
 
 
 def owner_of(file: Path) -> Path | None:
-    """The run folder that a file belongs to, if it is there and a run left it."""
-    folder = Path(os.path.realpath(file)).parent
-    with contextlib.suppress(OSError):
-        run = read_run(folder) if file.is_file() else None
-        if run is not None and Path(os.path.realpath(file)).name in (*Left.of(folder, run).files, RUN_FILE):
-            return folder
+    """The run folder that a file belongs to, if it is there and a run left it, be it in a folder of the run's."""
+    place = Path(os.path.realpath(file))
+    if not place.is_file():
+        return None
+    for folder in place.parents:
+        with contextlib.suppress(OSError):
+            run = read_run(folder)
+            left = Left.of(folder, run) if run is not None else None
+            if left is not None and place.relative_to(folder).parts[0] in (*left.files, *left.folders, RUN_FILE):
+                return folder
     return None

@@ -202,9 +202,22 @@ def test_a_file_of_a_run_is_not_written_over_by_name(tmp_path: Path, alexbench: 
         assert code == 2 and "belongs to the finished run of train" in said
     code, said = alexbench("compare", "a", "b", "--out", out / "report.md")
     assert code == 2 and "belongs to the finished run of train" in said
+    for name in ("run.json", "checkpoints/torch/step-000000001/state.json"):
+        code, said = alexbench("weights", "init", "--network", NETWORK, "--out", out / name)
+        assert code == 2 and "belongs to the finished run of train" in said
     assert contents(out) == before
     for _ in range(2):  # a file of the user's own, wherever it lies, is replaced as by any program
         assert alexbench("weights", "init", "--network", NETWORK, "--out", own)[0] == 0
+
+
+def test_a_file_of_prepared_data_is_not_written_over_by_name(tmp_path: Path, alexbench: Alexbench) -> None:
+    data = tmp_path / "data"
+    assert alexbench("prepare", "--data", "digits", "--out", data)[0] == 0
+    before = contents(data)
+    for name in ("prepared.json", "train.images.npy"):
+        code, said = alexbench("weights", "init", "--network", NETWORK, "--out", data / name)
+        assert code == 2 and "lies in a folder of prepared data: choose another name" in said
+    assert contents(data) == before
 
 
 def test_a_name_that_no_folder_can_have_is_one_line(tmp_path: Path, alexbench: Alexbench) -> None:
