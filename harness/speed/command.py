@@ -182,7 +182,7 @@ def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:
 
 
 def failures(rows: Sequence[Row], beside: Sequence[Row] = ()) -> list[str]:
-    """One line for each setting that was not measured, and for each worker that ended `beside` its setting's figure."""
+    """One line for each setting that was not measured, and for what failed `beside` a setting's own figure."""
     settings = [
         f"{row['framework']}/{row['tuning']} {row['network']} batch {row['batch_size']} {row['precision']}:"
         f" {row['status']}: {row['reason']}"
@@ -195,7 +195,7 @@ def failures(rows: Sequence[Row], beside: Sequence[Row] = ()) -> list[str]:
 def exit_code(rows: Sequence[Row], beside: Sequence[Row] = ()) -> int:
     """Measured and found wanting comes before crashes, and these before what could not be measured.
 
-    `beside` are workers that ended in probes and layers: nothing less was measured of the settings for it.
+    `beside` is what failed in probes and layers: nothing less was measured of the settings for it.
     """
     statuses = {row["status"] for row in rows}
     if "parity-failed" in statuses:

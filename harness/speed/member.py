@@ -14,8 +14,6 @@ from harness.launch import Event, Worker, WorkerSpec
 from harness.requirements import why_missing
 from impls import control_groups
 
-# What frameworks and the C++ library say where memory runs out.
-
 
 class Fallen(Exception):
     """A worker, or one of its tasks, that came to nothing.

@@ -50,7 +50,7 @@ class SpeedRun:
     frameworks: dict[str, Mapping[str, str]] = field(default_factory=dict)  # framework -> all it says of itself
     on_described: Callable[[Mapping[str, Mapping[str, str]]], None] | None = None  # hears it before anything is timed
     orders: list[dict[str, Any]] = field(default_factory=list)  # of the blocks of each setting
-    beside: list[Row] = field(default_factory=list)  # status and reason of workers that ended in probes and layers
+    beside: list[Row] = field(default_factory=list)  # status and reason of what failed in probes and layers
 
     def __post_init__(self) -> None:
         """What all settings share."""
@@ -219,7 +219,7 @@ class SpeedRun:
     def _fell_beside(self, seat: Seat, what: str, fallen: Fallen) -> None:
         said = f"{seat.who.label}: {what}: {fallen.status}: {fallen.reason}"
         self.progress.say(said.splitlines()[0])
-        if fallen.gone:
+        if fallen.gone or fallen.status == "crashed":  # and not where it only has no such thing, or no room for it
             self.beside.append({"status": fallen.status, "reason": said})
 
     def _layers(

@@ -29,7 +29,8 @@ from impls import registry
 from impls.protocol import Settings
 
 PLUGIN = Path(__file__).with_name("plugin")
-NAMES = {"numpy": "RIGHT", "numpy-probe": "PROBE", "numpy-layer": "LAYER", "numpy-alone": "ALONE"}
+FAULTS = ("probe", "layer", "alone", "raises")
+NAMES = {"numpy": "RIGHT"} | {f"numpy-{fault}": fault.upper() for fault in FAULTS}
 SIZES = {"matmul": 64, "convolution": 1, "copy": 4096}
 LONGEST_S = 120  # of a test: what waits for an event that never comes is ended
 
@@ -115,6 +116,15 @@ def test_a_worker_that_dies_beside_its_figure_costs_neither_that_nor_the_others(
         assert {row["layer"] for row in parts} == {"conv1", "relu1", "pool1", "norm1"}
         assert all(row["share"] is None for row in parts)
         assert {row["probe"] for row in rows(out, "peak", name)} == {"matmul", "copy"}
+
+
+def test_a_layer_that_fails_is_told_and_ends_as_a_crash_does(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert command.run(options(out, "numpy-raises", layers=True, phases=("forward",))) == 4
+    assert facts(out)["failures"] == [
+        "numpy-raises/stock: layer conv2 forward: crashed: RuntimeError: conv2 alone is not to be had"
+    ]
+    assert {"conv1", "conv3", "fc4"} <= {row["layer"] for row in rows(out, "layer", "numpy-raises")}
 
 
 def test_an_extra_worker_that_does_not_come_up_costs_the_peak_alone(

@@ -145,6 +145,8 @@ class NumpyFramework:
     ) -> NumpyWork:
         if self._fault == "layer" and layer.name == "conv2":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self._fault == "raises" and layer.name == "conv2":
+            raise RuntimeError("conv2 alone is not to be had")
         mask = np.ones_like(x) if isinstance(layer, Dropout) else None
         y = operators.forward(layer, x, parameters, mask)
 
@@ -170,8 +172,8 @@ class NumpyFramework:
         raise Unsupported("NumPy knows no other processes")
 
 
-FAULTS = ("", "gradient", "frozen", "memory", "killed", "slow", "probe", "layer", "alone")
-RIGHT, GRADIENT, FROZEN, MEMORY, KILLED, SLOW, PROBE, LAYER, ALONE = (NumpyFramework(fault) for fault in FAULTS)
+FAULTS = ("", "gradient", "frozen", "memory", "killed", "slow", "probe", "layer", "alone", "raises")
+RIGHT, GRADIENT, FROZEN, MEMORY, KILLED, SLOW, PROBE, LAYER, ALONE, RAISES = (NumpyFramework(fault) for fault in FAULTS)
 
 if (started := os.environ.get("STARTED_FILE")) and Path(started).exists():  # a second process does not come up
     os.kill(os.getpid(), signal.SIGKILL)
