@@ -159,7 +159,7 @@ def images_interval(row: Row, blocks: int | None = None) -> Interval | None:
     found = None if step is None else bounded(row, step, blocks)
     if step is None or found is None or found.low is None or found.high is None:
         return Interval(value, blocks=blocks)
-    return Interval(value, value * step / found.high, value * step / found.low if found.low else math.inf, blocks)
+    return Interval(value, value * step / found.high, value * step / found.low if found.low > 0 else math.inf, blocks)
 
 
 def bounded(row: Row, step_ms: float, blocks: int | None = None) -> Interval:

@@ -223,6 +223,8 @@ def test_an_interval_that_an_earlier_version_cut_off_at_zero_is_shown_all_the_sa
     found = images_interval(row)
     assert found is not None
     assert (found.low, found.high) == (pytest.approx(64.0), math.inf)
+    below = images_interval(row | {"step_ms_low": -3.0})  # its bar would be drawn to the left of nothing
+    assert below is not None and below.high == math.inf
     assert "(64.0 to inf)" in printed({"speed": [row]}, 120)
     assert "(64.0 to inf)" in speed_markdown.markdown({"speed": [row]}, RUN)
     assert "320 (0 to 500)" in speed_markdown.markdown({"speed": [row]}, RUN)
