@@ -52,19 +52,20 @@ def by_name(tree: Tree) -> Found:
     if "train" not in called:
         _refuse_parts(tree)
         return {"train": tree.top}
-    found = {part: _inside(part, _only(tree, part, folders)) for part, folders in called.items()}
+    found = {part: _inside(part, _only(tree, part, called)) for part in called}
     _refuse_class_called_train(tree, found)
     return {part: found[part] for part in ORDER if part in found}
 
 
-def _only(tree: Tree, part: str, folders: list[Folder]) -> Folder:
-    full = [folder for folder in folders if folder.count("images")] or folders
-    if len(full) > 1:
-        names = " and ".join(repr(folder.name) for folder in full)
+def _only(tree: Tree, part: str, called: Mapping[str, list[Folder]]) -> Folder:
+    full = {name: [one for one in folders if one.count("images")] or folders for name, folders in called.items()}
+    if len(full[part]) > 1:
+        names = " and ".join(repr(folder.name) for folder in full[part])
+        one_each = {name: folders[0] for name, folders in full.items()}
         raise UsageError(
-            f"{tree.root} holds {names}, both called as the part {part}: name one, --parts {_option(full)}"
+            f"{tree.root} holds {names}, both called as the part {part}: name one, --parts {_said(one_each)}"
         )
-    return full[0]
+    return full[part][0]
 
 
 def _inside(part: str, folder: Folder) -> Folder:
@@ -97,11 +98,12 @@ def _refuse_class_called_train(tree: Tree, found: Mapping[str, Folder]) -> None:
         )
     for name, one in beside.items():
         if not one.images and set(_down(one).holding()) & set(train.holding()):
-            part = like_a_part(name) or next((part for part in ORDER if part not in found), "test")
+            free = [part for part in ORDER if part not in found]
+            part = like_a_part(name) if like_a_part(name) in free else (free or [None])[0]
+            named = f"--parts {_said({**found, part: _down(one)})} names it, " if part is not None else ""
             raise UsageError(
                 f"{tree.root} holds folders of the same names in {train.name!r} and in {name!r}, and {name!r} is called"
-                f" as no part: --parts {_said(found)},{part}={_down(one).name} names it, --parts {_said(found)}"
-                " leaves it out"
+                f" as no part: {named}--parts {_said(found)} leaves it out"
             )
 
 
@@ -131,7 +133,7 @@ def check_classes(tree: Tree, found: Found) -> None:
             f" {_itself(train, found)}"
         )
     nested = {name: one for name, one in folders.items() if 2 * one.images < one.count("images")}
-    common = shared({name: tuple(one.holding()) for name, one in nested.items()})
+    common = shared({name: tuple(_down(one).holding()) for name, one in nested.items()})
     if common and 2 * len(nested) >= len(folders):
         raise UsageError(
             f"{here} holds {_listed(nested)}, whose images lie in folders of equal names, such as {common[0]!r}:"
@@ -195,7 +197,7 @@ def _option(folders: Iterable[Folder]) -> str:
         if part is not None:
             left.remove(part)
             said[part] = _part_folder(folder)
-    return _said({part: said[part] for part in ORDER if part in said})
+    return _said(said)
 
 
 def _like(folder: Folder) -> str | None:
@@ -210,7 +212,7 @@ def _part_folder(folder: Folder) -> Folder:
 
 
 def _said(found: Mapping[str, Folder]) -> str:
-    return shlex.quote(",".join(f"{part}={folder.name or '.'}" for part, folder in found.items()))
+    return shlex.quote(",".join(f"{part}={found[part].name or '.'}" for part in ORDER if part in found))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -135,6 +135,13 @@ def test_without_validation_images_every_fifth_is_held_out_and_it_is_said(tmp_pa
         (("val", "test"), "'test', 'val', called as parts are.*--parts val=val,test=test"),
         (("train", "training_set"), "both called as the part train: name one, --parts train=train"),
         (("train", "my_val_split"), "'my_val_split' is called as no part: --parts train=train,val=my_val_split"),
+        (
+            ("train", "val", "train_more"),
+            "no part: --parts train=train,val=val,test=train_more names it, --parts train",
+        ),
+        (("train", "val", "test", "train_more"), "is called as no part: --parts train=train,val=val,test=test leaves"),
+        (("train", "val", "validation"), "both called as the part val: name one, --parts train=train,val=val"),
+        (("a/images", "b/images"), r"folders of equal names, such as 'cats'.*--parts train=a/images,val=b/images; or"),
         (("sets", "my-test-set"), "'my-test-set', called as parts are.*--parts train=sets,test=my-test-set;"),
         (("train/images", "val/images"), "folder only, 'images': .*--parts train=train/images,val=val/images where"),
         (("data/train", "data/val"), "in one folder only, 'data'.*say imagefolder:.*/data where these are inside it"),
