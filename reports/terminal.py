@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import rich.console
 from rich.console import ConsoleOptions, RenderableType
@@ -12,7 +13,14 @@ from reports.cells import visible
 
 
 class Console(rich.console.Console):
-    """Rich's console, whose own styles and cursor movements are the only control characters that it writes."""
+    """Rich's console, whose own styles and cursor movements are the only control characters that it writes.
+
+    It takes no word between two colons, such as a folder called dog: in imagefolder:dog:, for the name of a picture.
+    """
+
+    def __init__(self, *, emoji: bool = False, **settings: Any) -> None:
+        """`settings` as Rich has them."""
+        super().__init__(emoji=emoji, **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What is to be written, its text with control characters spelled out."""
@@ -22,4 +30,4 @@ class Console(rich.console.Console):
 
 def say(text: str, *, error: bool = False) -> None:
     """A line, or several, as they are: not folded, not styled."""
-    Console(stderr=error).print(visible(text), markup=False, highlight=False, soft_wrap=True, emoji=False)
+    Console(stderr=error).print(visible(text), markup=False, highlight=False, soft_wrap=True)

@@ -153,3 +153,11 @@ def test_a_picture_is_named_by_its_title_as_text() -> None:
         r"## of \`x\` [a]\(b)",
         r"![of \`x\` [a]\(b)](a.png)",
     ]
+
+
+def test_a_word_between_colons_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("a", box=None)
+    table.add_row(":dog:")
+    Console().print(table)
+    say("imagefolder:dog: train")
+    assert capsys.readouterr().out.split() == ["a", ":dog:", "imagefolder:dog:", "train"]
