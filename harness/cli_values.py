@@ -177,7 +177,8 @@ class Device(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The device as it was given."""
         if not re.fullmatch(r"cpu|cuda(:\d+)?", str(value)):
-            raise click.UsageError(f"unknown device {value!r}: choose cpu, cuda or cuda:N", ctx)
+            hint = question(str(value).partition(":")[0], ("cpu", "cuda"))
+            raise click.UsageError(f"unknown device {value!r}: {hint}choose cpu, cuda or cuda:N", ctx)
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -6,11 +6,13 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-NEAR = 0.6  # of 1, as difflib counts: below that a guess is as often the opposite
+NEAR = 0.7  # of 1, as difflib counts: below that a guess is as often another thing: "tpu" is no "cpu"
 
 # What people call things that have another name here -> that name, and what tells it from the next.
 OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
     "alexnet": {"paper": " (the paper's network)", "torchvision": ""},
+    "bvlcalexnet": {"caffe": ""},
+    "bvlcreferencecaffenet": {"caffenet": ""},
     "tf": {"tensorflow": ""},
     "keras": {"tensorflow": ""},
     "flax": {"jax": ""},
@@ -18,6 +20,13 @@ OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
     "fp32": {"float32": ""},
     "f32": {"float32": ""},
     "single": {"float32": ""},
+    "fp16": {"float16": ""},
+    "f16": {"float16": ""},
+    "half": {"float16": ""},
+    "bf16": {"bfloat16": ""},
+    "onnx": {"onnxruntime": ""},
+    "ort": {"onnxruntime": ""},
+    "gpu": {"cuda": ""},
 }
 NEGATIONS = ("un", "no", "non", "not")
 
@@ -31,6 +40,17 @@ def question(value: str, known: Iterable[str]) -> str:
     elif any(plain == f"{negation}{name}" for negation in NEGATIONS for name in names):
         told = []  # "untuned" is near "tuned", and the opposite
     else:
-        lowered = {name.lower(): name for name in names}
-        told = [repr(lowered[name]) for name in difflib.get_close_matches(value.lower(), lowered, n=1, cutoff=NEAR)]
+        told = [repr(name) for name in _nearest(value.lower(), names)]
     return f"did you mean {' or '.join(told)}? " if told else ""
+
+
+def _nearest(value: str, names: list[str]) -> list[str]:
+    """The one spelled most alike; none where several are, or where the number is another: float64 is no float16."""
+    lowered = {name.lower(): name for name in names if not _numbers(value) or _numbers(name) in ("", _numbers(value))}
+    near = difflib.get_close_matches(value, lowered, n=2, cutoff=NEAR)
+    likeness = [difflib.SequenceMatcher(None, name, value).ratio() for name in near]
+    return [lowered[name] for name in near[:1]] if len(set(likeness)) == len(near) else []
+
+
+def _numbers(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
