@@ -27,6 +27,7 @@ DEFECT = 70  # EX_SOFTWARE: a fault of alexbench itself, so that it is never rea
 TOO_LITTLE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 # What Python says where a thread cannot be started, the loader where a library finds no room, and C++ libraries.
 SHORT = ("can't start new thread", "failed to map segment", os.strerror(errno.EAGAIN), os.strerror(errno.ENOMEM))
+NO_TEMPORARY = "No usable temporary directory"  # as Python's tempfile says it, where none can be written to
 NO_SUCH_PATH = (
     errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EROFS,
 )  # fmt: skip
@@ -98,7 +99,7 @@ def _ending(error: Exception) -> tuple[str, int] | None:
     """What to say of an error, and the exit code that it carries or implies; None for one that nobody foresaw."""
     code = getattr(error, "exit_code", None)
     told = str(error) if isinstance(code, int) else _told(error)
-    if is_no_room(error):
+    if is_no_room(error) or NO_TEMPORARY in str(error):
         return told, CANNOT_MEASURE
     if _is_too_little(error):
         return f"not enough of this machine's memory, processes or files: {told}", CANNOT_MEASURE

@@ -10,10 +10,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from harness.cli_values import NameList, NumberList
+from harness.cli_values import DataSource, NameList, NumberList, OneName, source_names
+from impls.nearest import SHORTEST
 
 NEAR = 0.75  # of 1, as difflib counts: "--list" is no "--limit"
-SHORTEST = 3  # letters of a beginning that is taken for the whole
 
 
 class Command(click.Command):
@@ -29,7 +29,7 @@ class Command(click.Command):
 
 
 def refuse(ctx: click.Context, words: Sequence[str | Path], otherwise: str) -> None:
-    """Raises UsageError for words that belong to an option with commas; `otherwise` says what of any other.
+    """Raises UsageError for words that belong to an option of names; `otherwise` says what of any other.
 
     Where that is empty, words are files, and only those are refused that continue a list and are not there.
     """
@@ -37,6 +37,9 @@ def refuse(ctx: click.Context, words: Sequence[str | Path], otherwise: str) -> N
         option = _list_that_takes(ctx, word)
         if option is not None and (otherwise or (_is_given(ctx, option) and not Path(word).exists())):
             raise click.UsageError(f"unexpected argument {word!r}: {_with_commas(ctx, option, words)}", ctx)
+        single = next((each for each in ctx.command.params if otherwise and _is_name_of(each, word)), None)
+        if single is not None:
+            raise click.UsageError(f"unexpected argument {word!r}: write {single.opts[0]} {word}", ctx)
     if words and otherwise:
         raise click.UsageError(f"unexpected argument {str(words[0])!r}: {otherwise}", ctx)
 
@@ -57,9 +60,17 @@ def _is_near(typed: str, name: str) -> bool:
 
 
 def _list_that_takes(ctx: click.Context, word: str) -> click.Parameter | None:
-    """The option with commas that takes a word: one that was given, or else the first."""
+    """The option with commas that takes a word: one that was given, or else the first of names."""
     found = [each for each in ctx.command.params if isinstance(each.type, NameList | NumberList) and _takes(each, word)]
-    return next((each for each in found if _is_given(ctx, each)), found[0] if found else None)
+    named = [each for each in found if isinstance(each.type, NameList)]
+    return next((each for each in (*(each for each in found if _is_given(ctx, each)), *named)), None)
+
+
+def _is_name_of(option: click.Parameter, word: str) -> bool:
+    """Whether the word is one of the names that an option takes, which takes one."""
+    if isinstance(option.type, DataSource):
+        return word.partition(":")[0] in {name.partition(":")[0] for name in source_names()}
+    return isinstance(option, click.Option) and isinstance(option.type, OneName) and _takes(option, word)
 
 
 def _takes(option: click.Parameter, word: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 NEAR = 0.7  # of 1, as difflib counts: below that a guess is as often another thing: "tpu" is no "cpu"
+SHORTEST = 3  # letters of a beginning that is taken for the whole
 
 # What people call things that have another name here -> that name, and what tells it from the next.
 OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
@@ -45,12 +46,14 @@ def question(value: str, known: Iterable[str]) -> str:
 
 
 def _nearest(value: str, names: list[str]) -> list[str]:
-    """The one spelled most alike; none where several are, or where the number is another: float64 is no float16."""
-    lowered = {name.lower(): name for name in names if not _numbers(value) or _numbers(name) in ("", _numbers(value))}
-    near = difflib.get_close_matches(value, lowered, n=2, cutoff=NEAR)
-    likeness = [difflib.SequenceMatcher(None, name, value).ratio() for name in near]
-    return [lowered[name] for name in near[:1]] if len(set(likeness)) == len(near) else []
+    """The only one that begins so, or is spelled most alike; none of another number: float64 is no float16."""
+    lowered = {name.lower(): name for name in names if not _digits(value) or _digits(name) in ([], _digits(value))}
+    begun = [name for name in lowered if name.startswith(value)] if len(value) >= SHORTEST else []
+    near = begun or difflib.get_close_matches(value, lowered, n=2, cutoff=NEAR)
+    likeness = {difflib.SequenceMatcher(None, name, value).ratio() for name in near}
+    return [lowered[near[0]]] if near and len(likeness) == len(near) and len(begun) < 2 else []
 
 
-def _numbers(name: str) -> str:
-    return "".join(filter(str.isdigit, name))
+def _digits(name: str) -> list[str]:
+    """In whatever order: float23 is a slip."""
+    return sorted(filter(str.isdigit, name))

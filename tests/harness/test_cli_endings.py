@@ -219,6 +219,7 @@ def test_whoever_words_it_a_full_disk_is_3(monkeypatch: pytest.MonkeyPatch, caps
         (RuntimeError("can't start new thread"), 3, "can't start new thread"),
         (ImportError("libx.so: failed to map segment from shared object"), 3, "failed to map segment"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 3, "Cannot allocate memory"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/']"), 3, "No usable temp"),
         (OSError(errno.EMFILE, "Too many open files", "/f"), 3, "cannot use '/f': Too many open files"),
         (OSError(errno.ELOOP, "Too many levels of symbolic links", "/f"), 2, "cannot use '/f': Too many levels"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "/f"), 2, "cannot use '/f': File name too long"),
