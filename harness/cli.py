@@ -68,7 +68,7 @@ def weights() -> None:
 @click.option("--network", type=NETWORK, default="paper", show_default=True)
 @click.option("--recipe", type=RECIPE, default="scaled", show_default=True, help="How values are drawn.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--out", type=FILE, required=True, metavar="FILE", help="Safetensors file to write.")
+@cli_options.new_file("Safetensors file to write.")
 @click.option("--large", is_flag=True, help="Allow a network of billions of bytes.")
 def init(network: str, recipe: str, seed: int, out: Path, large: bool) -> None:
     """Draw weights from a recipe and a seed: the same bytes on every machine."""
@@ -195,7 +195,7 @@ for command in (audit, speed, prepare, train, evaluate, paper):
     default="table",
     show_default=True,
 )
-@click.option("--out", type=FILE, metavar="FILE", help="Write there instead of printing.")
+@cli_options.new_file("Write there instead of printing.", needed=False)
 def compare(run_a: Path, run_b: Path, rules: tuple[str, ...], form: str, out: Path | None) -> int:
     """Hold two runs of speed against each other: how much faster is B than A, setting by setting."""
     from harness import compare as comparison

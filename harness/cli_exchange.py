@@ -17,7 +17,7 @@ FORMS = ("torch", "keras", "flax", "onnx", "npz")
 
 @click.command("import", cls=Measuring)
 @click.argument("file", type=cli_options.FILE)
-@click.option("--out", type=cli_options.FILE, required=True, metavar="FILE", help="Safetensors file to write.")
+@cli_options.new_file("Safetensors file to write.")
 @click.option(
     "--network",
     type=OneName("network", network_names),
@@ -59,7 +59,7 @@ def import_(**values: Any) -> int:
 @click.command(cls=Measuring)
 @click.argument("file", type=cli_options.FILE)
 @click.option("--to", "form", type=click.Choice(FORMS), required=True, help="Whose file to write.")
-@click.option("--out", type=cli_options.FILE, required=True, metavar="FILE", help="Its suffix is the format's.")
+@cli_options.new_file("Its suffix is the format's.")
 @cli_options.pythons
 @cli_options.timeout(600.0)
 def export(file: Path, form: str, out: Path, pythons: tuple[tuple[str, str], ...], timeout_s: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,27 @@ def out(command: str) -> Decorator:
     return lambda function: folder(overwrite(function))
 
 
+def new_file(text: str, *, needed: bool = True) -> Decorator:
+    """One file to write, which is put in the place of what has its name: a device or a pipe must not be lost so."""
+    return click.option("--out", type=FILE, required=needed, metavar="FILE", callback=_writable, help=text)
+
+
+def _writable(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """Raises UsageError for what a file must not replace, a link alone being no loss."""
+    if value is None:
+        return None
+    try:
+        mode = value.lstat().st_mode
+    except (OSError, ValueError):
+        return value  # whoever writes it says what is wrong
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise click.UsageError(f"cannot write {str(value)!r}: it is there and no file; name a file to write", context)
+    return value
+
+
 def _seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
     if not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number of seconds")
+        raise click.UsageError(f"--timeout {value} is no number of seconds", context)
     return value
 
 

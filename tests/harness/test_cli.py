@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import in_process
@@ -98,7 +99,7 @@ def test_every_network_can_be_shown() -> None:
         (["parity", "--frameworks", ","], "no framework given: choose from torch, tensorflow, jax"),
         (["parity", "--level", "operater"], "unknown level 'operater': did you mean 'operator'?"),
         (["parity", "--precision", "float23"], "unknown precision 'float23': did you mean 'float32'?"),
-        (["parity", "--device", "gpu"], "unknown device 'gpu': choose cpu, cuda or cuda:N"),
+        (["parity", "--device", "gpu"], "unknown device 'gpu': did you mean 'cuda'? choose cpu, cuda or cuda:N"),
         (["parity", "--python", "torch"], "must be FRAMEWORK=PATH"),
         (["parity", "--python", "tensorflw=/x"], "did you mean 'tensorflow'?"),
         (["parity", "photo.jpg"], "unexpected argument 'photo.jpg': photographs are given with --images"),
@@ -130,6 +131,30 @@ def test_weights_are_written_and_shown(tmp_path: Path) -> None:
 
 def test_weights_that_cannot_be_written_are_a_usage_error(tmp_path: Path) -> None:
     assert "cannot write" in refusal("weights", "init", "--out", tmp_path / "nowhere" / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("weights", "init"),
+        ("weights", "import", "w.npz"),
+        ("weights", "export", "w.safetensors", "--to", "npz"),
+        ("compare", "runs/a", "runs/b"),
+    ],
+)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_no_file_is_written_in_the_place_of_a_pipe_or_folder(
+    command: tuple[str, ...], make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.npz"
+    make(out)
+    before = out.stat()
+    assert "it is there and no file" in refusal(*command, "--out", out)
+    assert os.path.samestat(before, out.stat())
+
+
+def test_a_file_without_a_name_is_not_written() -> None:
+    assert "cannot write '.': it is there and no file" in refusal("weights", "init", "--out", "")
 
 
 def test_a_huge_network_is_written_only_when_asked(tmp_path: Path) -> None:
