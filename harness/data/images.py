@@ -154,7 +154,9 @@ def decode(path: Path, data: bytes | None = None) -> Image.Image:
 
 
 def _opened(file: Path | io.BytesIO) -> Image.Image:
-    """An image with nothing but its header read: the one place where a file is handed to Pillow."""
+    """An image with nothing but its header read: the one place where a file is handed to Pillow. Raises ImageError."""
+    if isinstance(file, Path) and file.exists() and not (file.is_file() or file.is_dir()):
+        raise ImageError(f"{str(file)!r} is no regular file: a pipe would be waited for without end")
     return Image.open(file, formats=_formats())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
 import re
 import struct
 import subprocess
@@ -223,6 +224,12 @@ def test_a_folder_of_photographs_leaves_out_what_is_hidden_or_a_systems_own(tmp_
     for name in ("b.jfif", "a.jpg", ".c.jpg", "._a.jpg", "note.txt"):
         save(tmp_path / "one.jpg", gradient()).rename(tmp_path / name)
     assert [path.name for path in images.expand([tmp_path])] == ["a.jpg", "b.jfif"]
+
+
+def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(images.ImageError, match=r"a\.png' is no regular file"):
+        images.load(tmp_path / "a.png")
 
 
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
