@@ -136,7 +136,12 @@ def _load_module(name: str) -> Any:
         if not f"{name}.".startswith(f"{error.name}."):
             raise  # it is there, and what it imports is not
     sys.path.append(str(Path.cwd()))
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise NotLoadable(f"there is no module {name!r}, neither installed nor in the working folder") from None
 
 
 def _load_file(file: str) -> Any:

@@ -148,7 +148,8 @@ def workspace(folder: Path) -> Iterator[Path]:
 
     Raises CannotMeasure where the disk is full.
     """
-    made = Path(tempfile.mkdtemp(prefix=".work-", dir=folder))
+    # Absolute, as workers are told it: code of the user's may change their folder.
+    made = Path(tempfile.mkdtemp(prefix=".work-", dir=folder)).absolute()
     try:
         yield made
     except (OSError, weights.WeightsError) as error:

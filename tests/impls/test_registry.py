@@ -61,6 +61,18 @@ def test_a_file_that_is_not_there_is_named() -> None:
         registry.load("nowhere.py:build")
 
 
+def test_a_module_that_is_not_there_is_named_and_one_that_it_imports_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "half_a_module.py").write_text("import no_such_framework\n")
+    with pytest.raises(registry.NotLoadable, match=r"there is no module 'no_such_module', neither installed nor in"):
+        registry.load("no_such_module:build")
+    with pytest.raises(ModuleNotFoundError, match="no_such_framework"):
+        registry.load("half_a_module:build")
+
+
 def test_an_attribute_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("_hidden = 1\ndef built():\n    pass\n")

@@ -84,3 +84,9 @@ def test_an_interpreter_that_is_missing_and_a_file_that_raises_are_left_to_the_r
     options = ParityOptions(network="cifar-4layer", impls=(f"{tmp_path}/mine.py:build",))
     with answered(options, material.workers(options)) as roll:
         assert roll.take("nobody") is None
+
+
+def test_workers_are_told_of_arrays_by_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # and a user's file may go elsewhere
+    with material.workspace(Path()) as made:
+        assert made.is_absolute() and made.parent == tmp_path
