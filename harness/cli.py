@@ -70,11 +70,12 @@ def weights() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @cli_options.new_file("Safetensors file to write.")
 @click.option("--large", is_flag=True, help="Allow a network of billions of bytes.")
-def init(network: str, recipe: str, seed: int, out: Path, large: bool) -> None:
+def init(network: str, recipe: str, seed: int, out: Path, large: bool) -> int:
     """Draw weights from a recipe and a seed: the same bytes on every machine."""
     from harness import weight_listing
 
     weight_listing.init(network, recipe, seed, out, large=large)
+    return 0
 
 
 @weights.command()
