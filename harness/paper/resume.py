@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from harness import same_ground
+from harness import option_record, same_ground
 from harness.errors import UsageError
 from harness.paper.options import PaperOptions
 from harness.run_folder import facts_of
@@ -35,10 +35,10 @@ def options_of(path: Path, given: PaperOptions) -> tuple[PaperOptions, Mapping[s
         raise UsageError(f"--resume {path}: its run.json has no arguments")
     try:
         names = [field.name for field in fields(PaperOptions) if field.name not in MAY_DIFFER]
-        values = {name: _restored(name, kept[name]) for name in names}
+        options = option_record.checked(PaperOptions(**{name: _restored(name, kept[name]) for name in names}))
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"--resume {path}: its run.json was written by another version of alexbench") from None
-    return replace(PaperOptions(**values), **{name: getattr(given, name) for name in MAY_DIFFER}), run
+    return replace(options, **{name: getattr(given, name) for name in MAY_DIFFER}), run
 
 
 def _restored(name: str, value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from harness import option_record
 from harness.errors import UsageError
 from harness.run_folder import RunFolder
 from harness.speed.options import SpeedOptions
@@ -39,10 +40,10 @@ def options_of(path: Path, run: Mapping[str, Any], given: SpeedOptions) -> Speed
         raise UsageError(f"--resume {path}: its run.json has no arguments")
     try:
         names = [field.name for field in fields(SpeedOptions) if field.name not in NOT_THE_SWEEPS]
-        values = {name: _restored(name, kept[name]) for name in names}
+        options = option_record.checked(SpeedOptions(**{name: _restored(name, kept[name]) for name in names}))
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"--resume {path}: its run.json was written by another version of alexbench") from None
-    return replace(SpeedOptions(**values), **{name: getattr(given, name) for name in NOT_THE_SWEEPS})
+    return replace(options, **{name: getattr(given, name) for name in NOT_THE_SWEEPS})
 
 
 def _restored(name: str, value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from harness import option_record
 from harness.data.prepared import Prepared, is_prepared
 from harness.errors import UsageError
 from harness.run_folder import RunFolder
@@ -47,7 +48,7 @@ def options_of(path: Path, run: Mapping[str, Any], given: TrainOptions) -> Train
             for field in fields(TrainOptions)
             if field.name not in MAY_DIFFER and (field.name not in ADDED or field.name in kept)  # type: ignore[operator]
         }
-        options = TrainOptions(**values)
+        options = option_record.checked(TrainOptions(**values))
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"--resume {path}: its run.json was written by another version of alexbench") from None
     return replace(options, **{name: getattr(given, name) for name in MAY_DIFFER})
