@@ -99,7 +99,7 @@ def _refuse_class_called_train(tree: Tree, found: Mapping[str, Folder]) -> None:
     for name, one in beside.items():
         if not one.images and set(_down(one).holding()) & set(train.holding()):
             free = [part for part in ORDER if part not in found]
-            part = like_a_part(name) if like_a_part(name) in free else (free or [None])[0]
+            part = like if (like := like_a_part(name)) in free else next(iter(free), None)
             named = f"--parts {_said({**found, part: _down(one)})} names it, " if part is not None else ""
             raise UsageError(
                 f"{tree.root} holds folders of the same names in {train.name!r} and in {name!r}, and {name!r} is called"
@@ -121,7 +121,7 @@ def _refuse_parts(tree: Tree) -> None:
         )
 
 
-def check_classes(tree: Tree, found: Found) -> None:
+def check_classes(tree: Tree, found: Mapping[str, Folder]) -> None:
     """Refuse folders that happen to hold pictures. Raises UsageError."""
     train = found["train"]
     folders = train.holding()
@@ -156,7 +156,7 @@ def check_classes(tree: Tree, found: Found) -> None:
         )
 
 
-def _further_in(tree: Tree, found: Found) -> str:
+def _further_in(tree: Tree, found: Mapping[str, Folder]) -> str:
     """Where the classes may be, if all images of the training part lie in one folder of it."""
     train = found["train"]
     if train is tree.top:
@@ -177,7 +177,7 @@ def doubtful_classes(classes: Iterable[str]) -> list[str]:
     return [f"{_listed(like)} taken for a class, though it is called as a part: --parts names parts"] if like else []
 
 
-def _itself(train: Folder, found: Found) -> str:
+def _itself(train: Folder, found: Mapping[str, Folder]) -> str:
     return f"--parts {_said(found)} where the folders of {train.name} are the classes" if train.name else ITSELF
 
 
