@@ -38,9 +38,10 @@ def source_names() -> list[str]:
     return opening.names()
 
 
-def unknown(kind: str, value: str, known: Sequence[str]) -> str:
-    """The message for a name that is not known: the nearest one, then all."""
-    return f"unknown {kind} {value!r}: {question(value, known)}choose from {', '.join(known)}"
+def unknown(kind: str, value: str, known: Sequence[str], near: str | None = None) -> str:
+    """The message for a name that is not known: the nearest one, by `impls.nearest` if `near` is not given, then all."""
+    near = question(value, known) if near is None else near
+    return f"unknown {kind} {value!r}: {near}choose from {', '.join(known)}"
 
 
 class OneName(click.ParamType[Any]):

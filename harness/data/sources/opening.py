@@ -41,9 +41,9 @@ def open_source(text: str, parts: Parts = ()) -> Source:
         return EMBEDDED[text]()
     kind, colon, place = text.partition(":")
     if kind not in WITH_PATH:
-        nearest = question(kind, (*EMBEDDED, *WITH_PATH))  # whatever the path is
-        known = ", ".join((*EMBEDDED, *(f"{name}:PATH" for name in WITH_PATH)))
-        raise UsageError(f"unknown source of data {text!r}: {nearest}choose from {known}; a folder of images is imagefolder:PATH")
+        known = (*EMBEDDED, *(f"{name}:PATH" for name in WITH_PATH))
+        near = question(kind, [*EMBEDDED, *WITH_PATH])  # the path is the user's own, and near to nothing
+        raise UsageError(f"{unknown('source of data', text, known, near)}; a folder of images is imagefolder:PATH")
     if not colon or not place:
         raise UsageError(f"source {text!r} lacks its path: {kind}:PATH")
     try:
