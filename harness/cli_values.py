@@ -39,7 +39,7 @@ def source_names() -> list[str]:
 
 
 def unknown(kind: str, value: str, known: Sequence[str], near: str | None = None) -> str:
-    """The message for a name that is not known: the nearest one, by `impls.nearest` if `near` is not given, then all."""
+    """The message for a name that is not known: the nearest one, found here unless `near` says it, then all."""
     near = question(value, known) if near is None else near
     return f"unknown {kind} {value!r}: {near}choose from {', '.join(known)}"
 
