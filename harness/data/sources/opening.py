@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.cli_values import unknown
 from harness.data.sources import cifar10, digits, imagefolder, imagenet, mnist, photos
 from harness.data.sources.folder_parts import Parts
 from harness.data.sources.source import Source
