@@ -97,7 +97,9 @@ def a_process_of_prepare(folder: Path) -> None:
         (images / name).mkdir(parents=True)
     count = 200  # some chunks: one alone is done without a process
     for number in range(count):
-        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(images / ("even", "odd")[number % 2] / f"{number}.png")
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(
+            images / ("even", "odd")[number % 2] / f"{number}.png"
+        )
     assert prepare(open_source(f"imagefolder:{images}"), folder.parent / "out", 32, jobs=2).images == count
 
 
