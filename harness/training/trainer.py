@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,6 @@ class Trainer:
     standing: Standing = field(default_factory=Standing)
     _version: str = ""
     _kept_at: float = math.inf
-    _stepping: bool = False  # an interrupt is worth waiting for
     _member: Member | None = None
 
     def run(self) -> None:
@@ -77,8 +76,11 @@ class Trainer:
             try:
                 self._member = Member(spec_of(self.plan.job), space)
                 self._begin()
-                while not self._is_done():
-                    self._epoch()
+                # From here on there is something to keep first, between two steps' rows too.
+                with nullcontext() if self.interrupts is None else self.interrupts.deferred():
+                    while not self._is_done():
+                        self._epoch()
+                self._stop_if_asked()
                 self._member.finish()
             except Fallen as fallen:
                 kind = CannotMeasure if fallen.status in CANNOT else WorkerFailed
@@ -89,11 +91,7 @@ class Trainer:
 
     def _ask(self, do: str, **fields: Any) -> dict[str, Any]:
         assert self._member is not None
-        waits: AbstractContextManager[None] = nullcontext()
-        if self.interrupts is not None and self._stepping:
-            waits = self.interrupts.deferred()
-        with waits:
-            return dict(self._member.ask(do, **fields))
+        return dict(self._member.ask(do, **fields))
 
     # --- start --------------------------------------------------------------------------------------------------------
 
@@ -108,7 +106,7 @@ class Trainer:
             check_identity(self.checkpoint, self._introduced())
         opened = self._ask("train-open", **self.plan.open_task(self.checkpoint))
         self._say_begun(opened["compile_s"])
-        self._stepping, self._kept_at = True, time.monotonic()
+        self._kept_at = time.monotonic()
 
     def _introduced(self) -> Mapping[str, str]:
         """The training's identity, once the worker has imported its framework and told its version."""

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import complaint, is_plain, run_json, told, wait_until
+from in_process import surrounded
+from program import ROOT, complaint, is_plain, run_json, surroundings, told, wait_until
 from train_program import (
     NETWORK,
     hash_of,
@@ -28,7 +30,11 @@ from harness import cli_exit
 from harness.cli import cli
 from harness.data.preprocessing import Preprocessing
 from harness.run_folder import RunFolder
-from harness.training.rows import has_row
+from harness.training import run
+from harness.training.checkpoint import Checkpoints
+from harness.training.interrupts import Interrupts
+from harness.training.job import Job
+from harness.training.rows import Row, has_row
 from impls import catalog, tensor_file, weights
 
 
@@ -198,6 +204,25 @@ def test_an_interrupt_keeps_a_checkpoint_and_says_how_to_go_on(
     losses = table(out, "loss")
     step = int(tensor_file.read(out / "numpy.safetensors").metadata["step"])
     assert step == max(int(row["step"]) for row in losses)  # nothing that was done is lost
+
+
+def test_an_interrupt_between_two_rows_keeps_the_steps_that_were_done(
+    data: Path, plugins: dict[str, str], tmp_path: Path
+) -> None:
+    steps = []
+
+    def keep(kind: str, row: Row) -> None:
+        steps.append(row["step"])
+        if len(steps) == 1:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    network = catalog.get(NETWORK)
+    network = replace(network, recipe=replace(network.recipe, batch_size=8))
+    job = Job("numpy", network, data, validate=False)
+    with surrounded(surroundings(**plugins), ROOT, 60), Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
+        run.train(job, tmp_path, keep, interrupts=interrupts)
+    found = Checkpoints(tmp_path, "numpy").latest()
+    assert found is not None and found.standing.step == steps[-1] > 0
 
 
 @pytest.mark.parametrize(
