@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
-import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,30 +37,31 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     return installed(tmp_path_factory.mktemp("plugins"))
 
 
-def seconds_of(arguments: list[object], out: Path, **environment: str) -> float:
-    """An unbroken run, and how long it lasts."""
-    started = time.monotonic()
-    done = train(*arguments, "--out", out, **environment)
-    assert done.returncode == 0, done.stderr
-    return time.monotonic() - started
+def kept_step(checkpoints: Checkpoints) -> int:
+    """The step of the last checkpoint, by its name alone: it may be gone when it would be read."""
+    return max((int(path.name[5:14]) for path in checkpoints.folder.glob("step-*")), default=0)
+
+
+def kill(process: subprocess.Popen[str], checkpoints: Checkpoints, moment: float) -> None:
+    """As soon as so many steps are kept, where it is a whole number, else after so many seconds."""
+    if isinstance(moment, int):
+        wait_until(lambda: kept_step(checkpoints) >= moment or process.poll() is not None)
+    else:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+    process.kill()
 
 
 def killed_and_resumed(arguments: list[object], out: Path, moments: list[float], **environment: str) -> list[int]:
-    """Run it, kill it after each of these seconds, and let it end; returns the steps of the checkpoints found."""
-    steps = []
+    """Run it, kill it at each of these moments, and let it end; returns the steps of the checkpoints found."""
+    steps, checkpoints = [], Checkpoints(out, str(arguments[1]))
     for number, moment in enumerate(moments):
         again = ["--resume", out, *arguments[-2:]] if number else [*arguments, "--out", out]
         with under_way(*again, out=out, **environment) as process:
-            try:
-                process.wait(moment)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        label = str(arguments[1])
-        found = Checkpoints(out, label).latest()
-        steps.append(found.standing.step if found is not None else 0)
-        if not (out / "run.json").exists():
-            shutil.rmtree(out, ignore_errors=True)
-            return steps
+            kill(process, checkpoints, moment)
+        found = checkpoints.latest()
+        assert found is not None
+        steps.append(found.standing.step)
     done = train("--resume", out, **environment)
     assert done.returncode == 0, done.stderr
     left_nothing(out)
@@ -83,11 +83,11 @@ def test_killed_again_and_again(data: Path, plugins: Mapping[str, str], tmp_path
     arguments: list[object] = [
         "--framework", "numpy", "--network", NETWORK, "--data", data, "--recipe", recipe, "--checkpoint-every", 0.01,
     ]  # fmt: skip
-    whole = seconds_of(arguments, tmp_path / "unbroken", **plugins)
+    assert train(*arguments, "--out", tmp_path / "unbroken", **plugins).returncode == 0
     chance = random.Random(4)
-    moments = [chance.uniform(0.25, 0.9) * whole for _ in range(3)]
+    moments = [chance.randint(1, 40), chance.uniform(0.1, 2.0), chance.randint(41, 80)]
     steps = killed_and_resumed(arguments, tmp_path / "broken", moments, **plugins)
-    assert steps == sorted(steps) and steps[-1] > 0
+    assert steps == sorted(steps) and moments[0] <= steps[0] < 120, (moments, steps)
     same(tmp_path / "broken", tmp_path / "unbroken", "numpy")
 
 
