@@ -134,8 +134,6 @@ def finish(plan: Plan, done: Done, left_out: Sequence[Skipped]) -> None:
     }
     atomic.write_bytes((json.dumps(facts, indent=2) + "\n").encode(), plan.folder / FACTS_FILE)
     atomic.to_disk(plan.folder)  # before the work that it stands for goes
-    for left in plan.folder.glob(".*.partial"):  # of a run that was killed while it wrote one of its last files
-        left.unlink(missing_ok=True)
     shutil.rmtree(plan.work, ignore_errors=True)
 
 

@@ -138,8 +138,6 @@ def test_a_killed_run_is_gone_on_with_to_the_same_bytes(folder, whole, tmp_path,
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not is_prepared(out) and process.returncode == -signal.SIGKILL
-    if lines:
-        (out / ".skipped.csv.1.partial").write_text("killed in this one")
     outcome = prepare(open_source(f"imagefolder:{folder}"), out, SIDE, resume=True, jobs=2)
     assert outcome.images <= 160 - 16 * lines + 32
     assert contents(out) == contents(whole)
