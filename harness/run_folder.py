@@ -243,6 +243,7 @@ def _taken(path: Path) -> tuple[dict[str, Any], int]:
     facts = facts_of(path)
     try:
         lock = run_claim.lock_of(path)
+        atomic.remove_partial(path)
     except OSError as error:
         raise UsageError(f"cannot go on with {path}: {_why(error)}") from None
     return read_run(path) or facts, lock

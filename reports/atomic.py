@@ -23,6 +23,15 @@ def write_bytes(data: bytes, path: Path) -> None:
         raise
 
 
+def remove_partial(folder: Path) -> None:
+    """Remove the temporary files that processes which were killed left in a folder. Raises OSError.
+
+    For who holds the folder's lock: the file of a process at work there would go as well.
+    """
+    for left in folder.glob(".*.partial"):
+        left.unlink(missing_ok=True)
+
+
 def to_disk(path: Path) -> None:
     """Return when the disk holds what was written to a file, by whichever process, or what a folder lists.
 

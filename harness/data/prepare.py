@@ -176,6 +176,7 @@ def _plan(source: Source, stamp: str, out: Path, side: int, resume: bool, stack:
             f" {side}: choose another folder with --out"
         )
     _own(out, stack)
+    atomic.remove_partial(out)
     return begun
 
 

@@ -97,6 +97,7 @@ class Checkpoints:
         """An empty folder to put weights and velocity in, gone afterwards if it was not committed."""
         for left in self.folder.glob(".partial-*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
+        atomic.remove_partial(self.folder)
         path = self.folder / f".partial-{os.getpid()}"
         path.mkdir(parents=True)
         try:

@@ -224,8 +224,9 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert python(code, str(tmp_path)).returncode == -signal.SIGKILL
     with (tmp_path / ".rows-parity.jsonl").open("a") as rows:
         rows.write('{"level": "half a ro')
+    (tmp_path / f".run.json.{os.getppid()}.partial").write_text("{")
     folder = RunFolder.recover(tmp_path)
-    assert folder.status == "interrupted"
+    assert folder.status == "interrupted" and not list(tmp_path.glob(".*"))
     assert run_json(tmp_path)["status"] == "interrupted"
     records = tables.records(export_csv.read("parity", tmp_path / "parity.csv"))
     assert [record["elements"] for record in records] == [0, 1, 2]

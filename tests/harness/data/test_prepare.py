@@ -14,14 +14,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import made_sources as made
 import numpy as np
-import psutil
 import pytest
 
 from harness import folder_lock
-from harness.data import finish, images
+from harness.data import crew, finish, images
 from harness.data.chunk import colour_products
 from harness.data.journal import ChunkDone, Journal
 from harness.data.plan import Plan, read_plan
@@ -130,16 +130,41 @@ def test_the_number_of_processes_changes_nothing(folder, whole, tmp_path):
     assert contents(tmp_path / "out") == contents(whole)
 
 
-@pytest.mark.parametrize("lines", [0, 1, 4])
-def test_a_killed_run_is_gone_on_with_to_the_same_bytes(folder, whole, tmp_path, lines):
-    out = tmp_path / "out"
-    process = start(f"imagefolder:{folder}", out, "--side", str(SIDE), "--jobs", "2")
-    wait_for(lambda: journal_lines(out) >= lines and (lines > 0 or (out / ".prepare").is_dir()), process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not is_prepared(out) and process.returncode == -signal.SIGKILL
-    outcome = prepare(open_source(f"imagefolder:{folder}"), out, SIDE, resume=True, jobs=2)
-    assert outcome.images <= 160 - 16 * lines + 32
+# A run that kills itself as soon as the journal has so many lines, or where a file is to get its name.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from harness.data import journal
+from harness.data.prepare import prepare
+from harness.data.sources.opening import open_source
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def watch(done, total):
+    if moment.isdigit() and (work / "journal.jsonl").read_bytes().count(b"\\n") >= int(moment):
+        die()
+
+class Timeless:  # a disk that takes no time: each chunk has its line at once
+    monotonic = staticmethod(lambda: 0.0)
+
+source, out, side, moment = sys.argv[1:]
+work, journal.time, replace = Path(out) / ".prepare", Timeless, Path.replace
+Path.replace = lambda path, target: die() if target.name == moment else replace(path, target)
+prepare(open_source(source), Path(out), int(side), jobs=2, watch=watch)
+"""
+
+
+@pytest.mark.parametrize("moment", ["0", "1", "4", "skipped.csv", "mean.npy", "prepared.json"])
+def test_a_killed_run_is_gone_on_with_to_the_same_bytes(folder, whole, tmp_path, moment):
+    out, source = tmp_path / "out", f"imagefolder:{folder}"
+    command = [sys.executable, "-c", KILLED, source, str(out), str(SIDE), moment]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not is_prepared(out)
+    assert len(list(out.glob(".*.partial"))) == (not moment.isdigit())
+    left = 160 - 16 * int(moment) if moment.isdigit() else 0
+    assert prepare(open_source(source), out, SIDE, resume=True, jobs=2).images == left
     assert contents(out) == contents(whole)
 
 
@@ -361,20 +386,26 @@ def test_a_folder_that_holds_something_else_is_left_alone(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_process_that_is_killed_costs_its_chunk_only(folder, whole, tmp_path):
-    out = tmp_path / "out"
-    source = open_source(f"imagefolder:{folder}")
-    killed = []
+def test_a_process_that_is_killed_costs_its_chunk_only(folder, whole, tmp_path, monkeypatch):
+    """One of two, which stands still with its first chunk until the other has done all the rest."""
+    out, source = tmp_path / "out", open_source(f"imagefolder:{folder}")
+    begin, processes = crew._start, []
 
-    def kill_one(done: int, total: int) -> None:
-        if 0 < done < total and not killed:
-            child = next(p for p in psutil.Process().children() if "harness.data.chunk_worker" in p.cmdline())
-            child.kill()
-            killed.append(child.pid)
+    def start_one(*arguments: Any) -> subprocess.Popen[str]:
+        processes.append(begin(*arguments))
+        if len(processes) == 1:
+            processes[0].send_signal(signal.SIGSTOP)
+        return processes[-1]
 
-    with pytest.raises(WorkerFailed, match=r"killed by signal 9\) at images .* of .*go on with --resume"):
-        prepare(source, out, SIDE, jobs=2, watch=kill_one)
-    prepare(source, out, SIDE, resume=True, jobs=2)
+    def kill_it(done: int, total: int) -> None:
+        if done == total - 16:
+            processes[0].kill()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crew, "_start", start_one)
+        with pytest.raises(WorkerFailed, match=r"killed by signal 9\) at images 0 to 15 of .*go on with --resume"):
+            prepare(source, out, SIDE, jobs=2, watch=kill_it)
+    assert prepare(source, out, SIDE, resume=True, jobs=2).images == 16
     assert contents(out) == contents(whole)
 
 
