@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from impls.nearest import question
+from impls.nearest import question, unknown
 
 Names = Callable[[], Sequence[str]]
 
@@ -36,12 +36,6 @@ def source_names() -> list[str]:
     from harness.data.sources import opening
 
     return opening.names()
-
-
-def unknown(kind: str, value: str, known: Sequence[str], near: str | None = None) -> str:
-    """The message for a name that is not known: the nearest one, found here unless `near` says it, then all."""
-    near = question(value, known) if near is None else near
-    return f"unknown {kind} {value!r}: {near}choose from {', '.join(known)}"
 
 
 class OneName(click.ParamType[Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 NEAR = 0.7  # of 1, as difflib counts: below that a guess is as often another thing: "tpu" is no "cpu"
 SHORTEST = 3  # letters of a beginning that is taken for the whole
@@ -57,3 +57,9 @@ def _nearest(value: str, names: list[str]) -> list[str]:
 def _digits(name: str) -> list[str]:
     """In whatever order: float23 is a slip."""
     return sorted(filter(str.isdigit, name))
+
+
+def unknown(kind: str, value: str, known: Sequence[str], near: str | None = None) -> str:
+    """The message for a name that is not known: the nearest one, found here unless `near` says it, then all."""
+    near = question(value, known) if near is None else near
+    return f"unknown {kind} {value!r}: {near}choose from {', '.join(known)}"

@@ -12,7 +12,6 @@ from PIL import Image
 from program import LAYERS, Done, alexbench, is_plain, parity, rows, run_json, verdicts
 
 LEVELS = ["operator", "layer", "forward", "gradient", "training"]
-# DESIGN.md, section 8
 COLUMNS = """
 level case tensor framework device precision elements max_abs_error rms_error max_ulp gauge_ratio baseline_ratio
 zeros ties verdict reason signature

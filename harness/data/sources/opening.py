@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.cli_values import unknown
 from harness.data.sources import cifar10, digits, imagefolder, imagenet, mnist, photos
 from harness.data.sources.folder_parts import Parts
 from harness.data.sources.source import Source
 from harness.errors import UsageError
-from impls.nearest import question
+from impls.nearest import question, unknown
 
 EMBEDDED: dict[str, Callable[[], Source]] = {"digits": digits.open_digits, "photos": photos.open_photos}
 WITH_PATH: dict[str, Callable[[Path], Source]] = {
