@@ -31,6 +31,7 @@ GAUGE = "#444444"
 QUIET = "#5A5A5A"
 SPREAD = 0.66  # of the distance between two layers, shared by the frameworks
 DOT, RING = 3.4, 6.4  # marker sizes in points
+IN_LEGEND = 22
 LEGIBLE = 25  # layers; with more, their names are set smaller
 
 Series = dict[str, float]  # layer -> relative error
@@ -102,7 +103,12 @@ def _draw_series(axes: Axes, rows: Sequence[Row], order: Sequence[str]) -> None:
     frameworks = list(dict.fromkeys(framework for framework, _ in drawn))
     for (framework, tuning), series in drawn.items():
         offset = SPREAD * ((frameworks.index(framework) + 0.5) / len(frameworks) - 0.5)
-        _one(axes, order, series, offset, _look(framework, tuning, frameworks), f"{framework} {tuning}".strip())
+        _one(axes, order, series, offset, _look(framework, tuning, frameworks), _folded(f"{framework} {tuning}".strip()))
+
+
+def _folded(label: str) -> str:
+    """The name of a file is as long as its author likes; the legend has room for so many characters."""
+    return "\n".join(textwrap.wrap(label, IN_LEGEND))
 
 
 def _reference_line(axes: Axes, order: Sequence[str], series: Series, label: str, **look: Any) -> None:
