@@ -110,7 +110,9 @@ def narrowed() -> Network:
     return replace(CIFAR, layers=layers, recipe=replace(CIFAR.recipe, batch_size=4, epochs=1, drop_epochs=(1,)))
 
 
-@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+@pytest.mark.parametrize(
+    "framework", ["jax", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("torch", "tensorflow"))]
+)
 def test_cifar_10_trains_note_004_with_fewer_kernels_by_its_own_recipe(
     framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

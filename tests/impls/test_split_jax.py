@@ -475,6 +475,7 @@ def test_two_processes_are_one_network_and_end_together() -> None:
         assert follower.stdout.read().splitlines()[-1] == "ended"
 
 
+@pytest.mark.thorough
 def test_a_process_that_follows_ends_when_the_leading_one_is_killed() -> None:
     with two_processes() as (leader, follower):
         holds(json.loads(ask(leader, "hybrid")))

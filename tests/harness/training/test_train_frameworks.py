@@ -73,6 +73,8 @@ def test_the_first_losses_are_those_of_float64(
     within_the_training_levels_bound(losses(framework, digits, tmp_path), expected)
 
 
-@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+@pytest.mark.parametrize(
+    "framework", ["torch", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("tensorflow", "jax"))]
+)
 def test_two_devices_train_as_one(framework: str, digits: Prepared, expected: Expected, tmp_path: Path) -> None:
     within_the_training_levels_bound(losses(framework, digits, tmp_path, devices=2, split="data"), expected)
