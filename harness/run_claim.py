@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import folder_lock
-from harness.data.prepared import is_prepared
 from harness.errors import UsageError
 from harness.run_files import Left, owner_of, read_run
 
@@ -131,6 +130,8 @@ def busy(path: Path, run: Mapping[str, Any] | None) -> str:
 
 def check_file(out: Path) -> None:
     """Raises UsageError where a file that a command is to write is one that a run left, or one of prepared data."""
+    from harness.data.prepared import is_prepared  # here, because it loads NumPy
+
     if out.is_file() and is_prepared(Path(os.path.realpath(out)).parent):
         raise UsageError(f"{out} lies in a folder of prepared data: choose another name with --out")
     folder = owner_of(out)

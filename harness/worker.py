@@ -103,7 +103,8 @@ def _work(target: str, events: Events) -> None:
         runner, loads = tasks.Runner(target), True
         runner.load()
     except registry.NotLoadable as error:
-        events.send("load-failed", reason=str(error), wrong_target=True)
+        kind = "missing" if isinstance(error, registry.NoSuchModule) else "load-failed"
+        events.send(kind, reason=str(error), wrong_target=True)
         return
     except ImportError as error:
         if OUT_OF_MEMORY.search(str(error)):  # what is installed and finds no memory is not missing

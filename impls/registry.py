@@ -66,6 +66,10 @@ class NotLoadable(ValueError):
     exit_code = 2
 
 
+class NoSuchModule(NotLoadable):
+    """A target's module is neither installed nor in the working folder."""
+
+
 def frameworks(*, forward_only: bool = False) -> dict[str, str]:
     """Every registered framework and its "module:attribute", on request those too that are forward only.
 
@@ -141,7 +145,7 @@ def _load_module(name: str) -> Any:
     except ModuleNotFoundError as error:
         if not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise NotLoadable(f"there is no module {name!r}, neither installed nor in the working folder") from None
+        raise NoSuchModule(f"there is no module {name!r}, neither installed nor in the working folder") from None
 
 
 def _load_file(file: str) -> Any:

@@ -103,7 +103,9 @@ def _draw_series(axes: Axes, rows: Sequence[Row], order: Sequence[str]) -> None:
     frameworks = list(dict.fromkeys(framework for framework, _ in drawn))
     for (framework, tuning), series in drawn.items():
         offset = SPREAD * ((frameworks.index(framework) + 0.5) / len(frameworks) - 0.5)
-        _one(axes, order, series, offset, _look(framework, tuning, frameworks), _folded(f"{framework} {tuning}".strip()))
+        _one(
+            axes, order, series, offset, _look(framework, tuning, frameworks), _folded(f"{framework} {tuning}".strip())
+        )
 
 
 def _folded(label: str) -> str:

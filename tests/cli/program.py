@@ -112,11 +112,16 @@ def wait_until(true: Callable[[], Any], timeout_s: float = 60) -> None:
 
 
 def workers_of(out: Path) -> list[psutil.Process]:
-    """Worker processes of a run: their standard error goes into its folder, be it deleted or not."""
-    found = []
+    """Worker processes of a run: their standard error goes into its folder, be it deleted or not.
+
+    One of a user's file is asked whether it loads before there is a folder: it is known by its file, beside the folder.
+    """
+    found, beside = [], f"{out.resolve().parent}/"
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if str(Path(f"/proc/{process.pid}/fd/2").readlink()).startswith(f"{out.resolve()}/"):
+            words = process.cmdline()
+            is_of_file = "harness.worker" in words and any(word.startswith(beside) for word in words)
+            if is_of_file or str(Path(f"/proc/{process.pid}/fd/2").readlink()).startswith(f"{out.resolve()}/"):
                 found.append(process)
     return found
 

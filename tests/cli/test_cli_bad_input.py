@@ -48,7 +48,7 @@ def refused(right: str, tmp_path: Path, *arguments: object) -> str:
         (["--seed", "-1"], "-1 is not in the range"),
         (["--seed", "one"], "'one' is not a valid integer"),
         (["--jobs", "0"], "0 is not in the range"),
-        (["--timeout", "nan"], "'--timeout': nan is no number of seconds"),
+        (["--timeout", "nan"], "--timeout nan is no number of seconds"),
         (["--tuning", "fast"], "'fast' is not one of"),
     ],
 )

@@ -471,7 +471,7 @@ def test_a_file_that_builds_nothing_has_its_exit_code(mine: WriteImpl, text: str
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("./mine.py:buidl", "dropout, STEPS, build: did you mean 'build'?"),
+        ("./mine.py:buidl", "mine.py has no attribute 'buidl': did you mean 'build'? it has "),
         ("./nowhere.py:build", "there is no file './nowhere.py'"),
         ("./mine.py", "is not of the form ./file.py:attribute"),
         ("./mine.py:", "is not of the form ./file.py:attribute"),

@@ -30,7 +30,7 @@ def refused(*arguments: str, code: int = 2, **environment: str) -> str:
         (["--recipe", "scald"], "did you mean 'scaled'?"),
         (["--batch-size", "32,0"], "batch size '0' is not a whole number above 0"),
         (["--batch-size", "32,many"], "batch size 'many'"),
-        (["--timeout", "nan"], "'--timeout': nan is no number of seconds"),
+        (["--timeout", "nan"], "--timeout nan is no number of seconds"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

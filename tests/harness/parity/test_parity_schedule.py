@@ -72,8 +72,9 @@ def framework_file(tmp_path: Path) -> Callable[..., str]:
 
 
 def workers_left() -> list[int]:
-    """Processes that this one started and that still run."""
-    return [p.pid for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    """Workers that this process started and that still run."""
+    alive = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    return [p.pid for p in alive if "harness.worker" in p.cmdline()]
 
 
 @pytest.fixture(autouse=True)
