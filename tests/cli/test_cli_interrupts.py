@@ -63,7 +63,7 @@ def test_an_interrupt_while_starting_leaves_a_folder_that_says_so(tmp_path: Path
     [
         (signal.SIGINT, "operator"),
         pytest.param(signal.SIGTERM, "layer", marks=pytest.mark.thorough),
-        (signal.SIGHUP, "training"),
+        pytest.param(signal.SIGHUP, "training", marks=pytest.mark.thorough),
     ],
     ids=["Ctrl-C in operator", "SIGTERM in layer", "SIGHUP in training"],
 )

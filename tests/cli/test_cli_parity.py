@@ -106,6 +106,11 @@ def test_every_layer_and_parameter_is_observed(framework: str, compared: tuple[D
     assert set(LAYERS) == {row["layer"] for row in rows(out, level="layer")}
 
 
+@pytest.mark.parametrize(
+    "framework",
+    ["torch", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("tensorflow", "jax"))],
+    scope="function",
+)
 def test_a_low_precision_is_judged_by_its_own_rounding(framework: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     low = ("--precision", "bfloat16", "--level", "forward,gradient", "--tuning", "stock")

@@ -422,6 +422,7 @@ def test_a_run_spans_processes_until_the_leading_one_ends() -> None:
         assert follower.wait(30) == 0
 
 
+@pytest.mark.thorough
 def test_who_is_killed_ends_the_run_for_the_others() -> None:
     """A follower: the leading process says so. The leading process: the other follower ends by itself."""
     addresses = free_addresses(3)

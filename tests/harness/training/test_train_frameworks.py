@@ -66,7 +66,9 @@ def within_the_training_levels_bound(found: list[float], expected: Expected) -> 
     assert rms_difference(np.array(found), expected.value) <= expected.multiple * expected.yardstick_rms
 
 
-@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+@pytest.mark.parametrize(
+    "framework", ["torch", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("tensorflow", "jax"))]
+)
 def test_the_first_losses_are_those_of_float64(
     framework: str, digits: Prepared, expected: Expected, tmp_path: Path
 ) -> None:
