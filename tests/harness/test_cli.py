@@ -6,9 +6,9 @@ import csv
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,9 +43,10 @@ def refusal(*arguments: object) -> str:
 
 def test_help_answers_at_once() -> None:
     process("--help")  # compiles the files
-    started = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = process("--help")
-    assert time.perf_counter() - started < 1.0  # 0.1 s alone; the margin is for a busy machine and coverage
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime < 1.0  # of the processor, 0.12 s here: however busy the machine is
     assert done.returncode == 0
     assert all(command in done.stdout for command in ("networks", "weights", "parity", "doctor", "completion"))
 
