@@ -14,7 +14,7 @@ from harness import standard_streams
 from harness.cli_unexpected import Command, said
 from harness.errors import comes_from, is_no_room
 from harness.standard_streams import Output
-from reports.cells import clean, visible
+from reports.format import clean, visible
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 

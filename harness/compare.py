@@ -12,7 +12,7 @@ from pathlib import Path
 from harness import run_claim, run_reading
 from harness.errors import CannotMeasure, UsageError
 from reports import atomic, compare_view
-from reports.compare import Comparison, Rule, Run, broken, compare, judged, parse_rule
+from reports.summaries.compare import Comparison, Rule, Run, broken, compare, judged, parse_rule
 from reports.terminal import say
 
 ALL_HELD, WANTING = 0, 1

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from impls import child_process
-from reports.cells import visible
+from reports.format import visible
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STDERR_LINES_KEPT = 8

@@ -189,7 +189,7 @@ class RunFolder:
         """
         if self.status != "running":
             return
-        from reports import run_report  # here, because pandas takes half a second that a row need not wait for
+        from reports import write as run_report  # here, because pandas takes half a second that a row need not wait for
 
         rows = {kind: self.rows(kind) for kind in (kind_of(path.name) for path in self._kept())}
         ended = {"status": status, "finished": _now(), "failures": list(failures), "timings": dict(timings or {})}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import export_markdown, run_facts
-from reports.audit_digest import TOGETHER, change, cosine, departures, kept, place, remarks, sentence, signed, totals
-from reports.cells import Row, text
+from reports.format import Row, text
+from reports.summaries.audit import TOGETHER, change, cosine, departures, kept, place, remarks, sentence, signed, totals
 
 MEASURED = (
     "Logits and gradient: the reference with the one departure beside the reference, with the same weights on the same "

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from reports import audit_markdown, audit_plot
-from reports.cells import Row
-from reports.picture_frame import Picture
+from reports import audit_markdown
+from reports.figures import departures as audit_plot
+from reports.figures.style import Picture
+from reports.format import Row
 
 PICTURE = "departures.png"
 TITLE = "What each departure alone does"

@@ -13,9 +13,20 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports import audit_digest
-from reports.audit_digest import CONSEQUENCES, change, cosine, costs, departures, kept, place, sentence, signed, totals
-from reports.cells import Row, text
+from reports.format import Row, text
+from reports.summaries import audit as audit_digest
+from reports.summaries.audit import (
+    CONSEQUENCES,
+    change,
+    cosine,
+    costs,
+    departures,
+    kept,
+    place,
+    sentence,
+    signed,
+    totals,
+)
 from reports.terminal import Console
 
 STYLES = {"foreign layer": "bold red", "another function": "red", "other shapes": "yellow", "same function": "green"}

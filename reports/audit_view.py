@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import audit_markdown, audit_summary, export_csv, tables
-from reports.cells import Row
+from reports.format import Row
 from reports.terminal import Console
 
 

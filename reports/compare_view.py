@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown
-from reports.cells import Row, briefly, clean, figure, for_spreadsheet, interval, number, plural, text
-from reports.compare import COLUMNS, Comparison, Pair, setting_parts
-from reports.speed_digest import NAMES
+from reports.format import Row, briefly, clean, figure, for_spreadsheet, interval, number, plural, text
 from reports.statistics import Interval
+from reports.summaries.compare import COLUMNS, Comparison, Pair, setting_parts
+from reports.summaries.speed import NAMES
 from reports.terminal import Console
 
 FORMATS = ("table", "csv", "json", "markdown")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import export_markdown, run_facts
-from reports.cells import Row, number, percent, text
-from reports.evaluation_digest import STATUSES, Agreement, Worst, comparison, digest, harmony, repeated_views, views
 from reports.evaluation_summary import MOST_APART, columns
+from reports.format import Row, number, percent, text
+from reports.summaries.evaluation import STATUSES, Agreement, Worst, comparison, digest, harmony, repeated_views, views
 
 MOST_CLASSES = 20
 METHOD = (

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import evaluation_markdown
-from reports.cells import Row
-from reports.picture_frame import Picture
+from reports.figures.style import Picture
+from reports.format import Row
 
 
 def pictures(rows: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> list[Picture]:

@@ -13,8 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports.cells import Row, between, clean, figure, number, percent, text
-from reports.evaluation_digest import (
+from reports.format import Row, between, clean, figure, number, percent, text
+from reports.summaries.evaluation import (
     STATUSES,
     Agreement,
     Panel,

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports import atomic, tables
-from reports.cells import for_spreadsheet, from_spreadsheet
+from reports.format import for_spreadsheet, from_spreadsheet
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

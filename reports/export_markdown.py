@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports import atomic
-from reports.cells import Row, clean
-from reports.cells import text as cell_text
+from reports.format import Row, clean
+from reports.format import text as cell_text
 
 
 def write(text: str, path: Path) -> None:

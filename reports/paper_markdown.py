@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports import export_markdown, paper_notes, run_facts
-from reports.cells import Row, clean, number, percent, text
-from reports.paper_digest import MEASURED, NEEDS, VERDICTS, Ablated, digest, has_ours, is_comparable
+from reports import export_markdown, run_facts
+from reports.format import Row, clean, number, percent, text
 from reports.paper_summary import beside, differ, difference
+from reports.summaries import notes as paper_notes
+from reports.summaries.paper import MEASURED, NEEDS, VERDICTS, Ablated, digest, has_ours, is_comparable
 
 ABLATIONS = (
     "Baseline and variant were trained from the same seed on the same stream of images; the difference is variant less "

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reports import figure1_plot, paper_markdown
-from reports.cells import Row, text
-from reports.picture_frame import Picture
+from reports import paper_markdown
+from reports.figures import figure1 as figure1_plot
+from reports.figures.style import Picture
+from reports.format import Row, text
 
 FIGURE_1 = "figure1.png"
 TITLES = {  # beginning of a picture's name -> title

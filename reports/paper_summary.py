@@ -13,9 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports import paper_notes, published
-from reports.cells import Row, between, clean, number, percent, plural, text
-from reports.paper_digest import (
+from reports import published
+from reports.format import Row, between, clean, number, percent, plural, text
+from reports.summaries import notes as paper_notes
+from reports.summaries.paper import (
     CONTRADICTED,
     HOLDS,
     MEASURED,

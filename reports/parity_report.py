@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from reports import parity_plot, parity_summary
-from reports.cells import Row
-from reports.picture_frame import Picture
+from reports import parity_summary
+from reports.figures import error_by_layer as parity_plot
+from reports.figures.style import Picture
+from reports.format import Row
 
 PICTURE = "error-by-layer.png"
 

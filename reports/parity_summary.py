@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown, run_facts, self_test
-from reports.parity_digest import (
+from reports.summaries.parity import (
     NOT_OBSERVED,
     Digest,
     Failure,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports import export_markdown
-from reports.cells import clean, plural
+from reports.format import clean, plural
 
 
 def opening(run: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown
-from reports.parity_digest import Row, plural
+from reports.summaries.parity import Row, plural
 from reports.terminal import Console
 
 # Column -> its heading, in the order of `reports.tables.SELF_TEST_COLUMNS`.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reports import export_markdown, run_facts, speed_layers
-from reports.cells import Row, claimed, figure, interval, number, share, text
+from reports import export_markdown, run_facts
 from reports.export_markdown import escaped
-from reports.speed_digest import STATUSES, Line, Panel, bounded, digest, flops, is_emulated
-from reports.speed_layers import Layers
+from reports.format import Row, claimed, figure, interval, number, share, text
 from reports.speed_summary import exchanges, notes
+from reports.summaries import layers as speed_layers
+from reports.summaries.layers import Layers
+from reports.summaries.speed import STATUSES, Line, Panel, bounded, digest, flops, is_emulated
 
 EMULATED = (
     "Rows marked *emulated* ran on devices that share this machine's cores: they show that the split computes the "

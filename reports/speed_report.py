@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from reports import parity_report, speed_layers_plot, speed_markdown, speed_roofline, speed_throughput_plot
-from reports.cells import Row
-from reports.picture_frame import Picture
+from reports import parity_report, speed_markdown
+from reports.figures import roofline as speed_roofline
+from reports.figures import throughput as speed_throughput_plot
+from reports.figures import time_by_layer as speed_layers_plot
+from reports.figures.style import Picture
+from reports.format import Row
 
 
 def pictures(rows: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> list[Picture]:

@@ -14,8 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports import speed_layers
-from reports.cells import (
+from reports.format import (
     Row,
     briefly,
     briefly_claimed,
@@ -29,8 +28,9 @@ from reports.cells import (
     share,
     text,
 )
-from reports.speed_digest import STATUSES, Line, Panel, digest, is_emulated, is_split
 from reports.statistics import Interval
+from reports.summaries import layers as speed_layers
+from reports.summaries.speed import STATUSES, Line, Panel, digest, is_emulated, is_split
 from reports.terminal import Console
 
 MOST_FAILURES = 8  # report.md has all of them

@@ -1,4 +1,4 @@
-"""Plain rows turned into the data frame of their kind, and back; its columns are declared in `reports.columns`.
+"""Plain rows turned into the data frame of their kind, and back; its columns are declared in `reports.schema`.
 
 Missing is missing: a value that was not measured is null in Parquet and empty in CSV, never -1 and never 0. NaN is not
 missing: a framework that computed NaN was measured, and both files say `nan`.
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import columns as declarations
-from reports.columns import Columns, Dtype
+from reports import schema as declarations
+from reports.schema import Columns, Dtype
 
 Row = Mapping[str, Any]
 

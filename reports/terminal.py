@@ -9,7 +9,7 @@ import rich.console
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from reports.cells import visible
+from reports.format import visible
 
 
 class Console(rich.console.Console):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import export_markdown, run_facts
-from reports.cells import Row, clean, figure, measured, number, percent, text
-from reports.training_digest import Line, digest
+from reports.format import Row, clean, figure, measured, number, percent, text
+from reports.summaries.training import Line, digest
 from reports.training_summary import columns, left_behind, loss_text
 
 MOST_EPOCHS = 100  # of a training, in the report; the table has all

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from reports import training_markdown, training_plot
-from reports.cells import Row
-from reports.picture_frame import Picture
+from reports import training_markdown
+from reports.figures import curves as training_plot
+from reports.figures.style import Picture
+from reports.format import Row
 
 PICTURE = "curves.png"
 

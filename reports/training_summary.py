@@ -12,9 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reports.cells import Row, clean, figure, measured, number, percent, text
+from reports.format import Row, clean, figure, measured, number, percent, text
+from reports.summaries.training import Line, Panel, digest
 from reports.terminal import Console
-from reports.training_digest import Line, Panel, digest
 
 MOST_FAILURES = 8
 HASH = 12  # characters of a hash that tell it from every other

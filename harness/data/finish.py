@@ -25,7 +25,7 @@ from harness.data.plan import DIGEST_BYTES, REST, Plan
 from harness.data.prepared import FACTS_FILE, FORMAT, PARTS
 from harness.errors import CannotMeasure
 from reports import atomic
-from reports.cells import for_spreadsheet
+from reports.format import for_spreadsheet
 
 UNREADABLE = "it cannot be read as an image"  # stands for every reason of the decoder's, each of which names a file
 MOST_REASONS = 20

@@ -31,7 +31,7 @@ from typing import IO, Any, NamedTuple, Self
 from harness.errors import CannotMeasure
 from harness.exchange.foreign import FormatError
 from impls import child_process
-from reports.cells import clean
+from reports.format import clean
 
 MIB = 1 << 20
 MOST_ANSWER = 64 * MIB  # bytes of JSON for one file

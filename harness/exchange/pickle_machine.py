@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.exchange.pickle_terms import BadPickle, Inert, Name, Recorded, Terms
-from reports.cells import clean
+from reports.format import clean
 
 BASE_BUDGET = 256 << 20  # bytes that any pickle may take, beside three times its own size
 MOST_OPCODES = 6_000_000  # some seconds' work; where a file is large it is so by long runs of bytes

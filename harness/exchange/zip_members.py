@@ -19,7 +19,7 @@ from typing import Self
 
 from harness.exchange.file_bytes import BoundedFile
 from harness.exchange.foreign import FormatError
-from reports.cells import clean
+from reports.format import clean
 
 MOST_MEMBERS = 20_000
 MOST_DIRECTORY = 8 << 20  # bytes of the central directory, which is parsed whole

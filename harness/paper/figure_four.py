@@ -32,7 +32,7 @@ def draw(
     subject: Subject, prepared: Prepared, job: Job, folder: Path, space: Path, say: Callable[[str], None]
 ) -> tuple[Path, Path]:
     """Draw both halves into `folder`; what is needed on the way lies in `space`. Raises AlexbenchError, OSError."""
-    from reports import figure4_plot
+    from reports.figures import figure4 as figure4_plot
 
     said = f"{subject.network.name}, {subject.trained_on}, on {prepared.source} {job.part}"
     signature = subject.signature(framework=job.framework, data=prepared.content_hash[:12])

@@ -61,7 +61,7 @@ def draw(subject: Subject, path: Path) -> bool:
     kernels: NDArray[Any] | None = kernels_of(subject)
     if kernels is None:
         return False
-    from reports import figure3_plot
+    from reports.figures import figure3 as figure3_plot
 
     said = f"{subject.network.name}, {subject.trained_on}"
     figure3_plot.draw(kernels, subject.towers, path, said=said, signature=subject.signature())

@@ -16,7 +16,7 @@ from harness.errors import CannotMeasure
 from harness.exchange.file_bytes import read_whole
 from harness.exchange.foreign import FormatError
 from harness.requirements import install_command
-from reports.cells import clean
+from reports.format import clean
 
 Message: TypeAlias = Any  # protobuf makes its classes while it runs
 

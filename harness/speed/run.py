@@ -26,9 +26,9 @@ from harness.speed.rows import Row, Who
 from harness.speed.seat import Seat, spec_of, started
 from harness.speed.statistics import block_spread, estimate, instability
 from impls.protocol import Settings
-from reports.cells import briefly, figure
-from reports.speed_digest import images_interval
+from reports.format import briefly, figure
 from reports.statistics import Interval
+from reports.summaries.speed import images_interval
 
 TRAINED = ("loss_first", "loss_last", "weights_changed")  # told also where they keep a figure from being told
 

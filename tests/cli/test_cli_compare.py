@@ -22,7 +22,7 @@ import pytest
 from program import ROOT, alexbench, complaint, is_plain, told
 
 from harness.run_folder import RunFolder
-from reports import run_report
+from reports import write as run_report
 
 sys.path.insert(0, str(ROOT / "tests" / "reports"))
 import speed_rows

@@ -10,7 +10,8 @@ from audit_rows import RUN, audit, measured, row
 from drawn import check, texts
 from matplotlib.figure import Figure
 
-from reports import audit_plot, audit_report
+from reports import audit_report
+from reports.figures import departures as audit_plot
 
 Rows = list[dict[str, Any]]
 

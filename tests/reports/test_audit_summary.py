@@ -11,7 +11,10 @@ import pytest
 from audit_rows import RUN, audit, measured, row
 from rich.console import Console
 
-from reports import audit_digest, audit_markdown, audit_report, audit_summary, audit_view, columns, run_report, tables
+from reports import audit_markdown, audit_report, audit_summary, audit_view, tables
+from reports import schema as columns
+from reports import write as run_report
+from reports.summaries import audit as audit_digest
 
 GOLDEN = Path(__file__).parent / "golden"
 Rows = list[dict[str, Any]]

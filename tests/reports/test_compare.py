@@ -14,7 +14,18 @@ import speed_rows
 from rich.console import Console
 
 from reports import compare_view
-from reports.compare import OPERATORS, Comparison, Pair, Rule, Run, broken, compare, judged, parse_rule, setting_name
+from reports.summaries.compare import (
+    OPERATORS,
+    Comparison,
+    Pair,
+    Rule,
+    Run,
+    broken,
+    compare,
+    judged,
+    parse_rule,
+    setting_name,
+)
 
 Tables = dict[str, list[dict[str, Any]]]
 

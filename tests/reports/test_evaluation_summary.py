@@ -12,7 +12,7 @@ from evaluation_rows import RUN, apart, classes, failed, imagenet, score
 from rich.console import Console
 
 from reports import evaluation_markdown, evaluation_summary
-from reports.evaluation_digest import called, comparison, digest, enumerated, harmony
+from reports.summaries.evaluation import called, comparison, digest, enumerated, harmony
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -19,8 +19,9 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from reports import export_csv, export_markdown, export_parquet, run_report, tables
-from reports.cells import clean, visible
+from reports import export_csv, export_markdown, export_parquet, tables
+from reports import write as run_report
+from reports.format import clean, visible
 from reports.terminal import Console, say
 
 EVIL = "\x1b[2J\x9b31m\u202e\u200b[red]<script>`x` *y* | [a](b)\x07"

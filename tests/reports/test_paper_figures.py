@@ -15,7 +15,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from paper_rows import errors
 
-from reports import figure1_plot, figure3_plot, figure4_plot
+from reports.figures import figure1 as figure1_plot
+from reports.figures import figure3 as figure3_plot
+from reports.figures import figure4 as figure4_plot
 
 SIGNATURE = "alexbench:0.1.0|network:paper|weights:3f2a"
 

@@ -9,8 +9,9 @@ import pytest
 from paper_rows import RUN, claim, ledger
 from rich.console import Console
 
-from reports import paper_markdown, paper_notes, paper_summary
-from reports.paper_digest import digest
+from reports import paper_markdown, paper_summary
+from reports.summaries import notes as paper_notes
+from reports.summaries.paper import digest
 
 FILE = "002_made.txt"
 

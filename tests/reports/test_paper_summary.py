@@ -13,7 +13,7 @@ from paper_rows import RUN, ablation, claim, ledger, published
 from rich.console import Console
 
 from reports import paper_markdown, paper_summary
-from reports.paper_digest import Ablated, digest
+from reports.summaries.paper import Ablated, digest
 
 GOLDEN = Path(__file__).parent / "golden"
 

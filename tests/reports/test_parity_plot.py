@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from parity_rows import FRAMEWORKS, LAYERS, passing, row
 
-from reports import parity_plot
+from reports.figures import error_by_layer as parity_plot
 
 
 @pytest.fixture

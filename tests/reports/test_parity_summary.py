@@ -13,7 +13,7 @@ from parity_rows import LAYERS, passing, row, wanting
 from rich.console import Console
 
 from reports import export_markdown, parity_summary, self_test
-from reports.parity_digest import digest
+from reports.summaries.parity import digest
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -11,7 +11,7 @@ import pytest
 import training_rows
 from parity_rows import passing
 
-from reports import run_report
+from reports import write as run_report
 
 TRAINING = training_rows.tables(("torch",), epochs=2)
 

@@ -15,8 +15,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from speed_rows import failed, layers, peaks, speed
 
-from reports import picture_frame, speed_layers_plot, speed_roofline
-from reports.speed_throughput_plot import (
+from reports.figures import roofline as speed_roofline
+from reports.figures import style as picture_frame
+from reports.figures import time_by_layer as speed_layers_plot
+from reports.figures.throughput import (
     devices_drawable,
     draw_devices,
     draw_throughput,

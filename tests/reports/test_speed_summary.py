@@ -14,10 +14,12 @@ from parity_rows import passing
 from rich.console import Console
 from speed_rows import RUN, failed, speed
 
-from reports import run_report, speed_layers, speed_markdown, speed_summary
-from reports.cells import briefly, claimed, figure, interval
-from reports.speed_digest import digest, images_interval, peak_line
+from reports import speed_markdown, speed_summary
+from reports import write as run_report
+from reports.format import briefly, claimed, figure, interval
 from reports.statistics import Interval, location
+from reports.summaries import layers as speed_layers
+from reports.summaries.speed import digest, images_interval, peak_line
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from training_rows import epoch, losses, training
 
-from reports import training_plot
+from reports.figures import curves as training_plot
 
 Rows = list[dict[str, Any]]
 

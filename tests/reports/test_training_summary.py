@@ -13,7 +13,7 @@ from rich.console import Console
 from training_rows import RUN, epoch, training
 
 from reports import training_markdown, training_summary
-from reports.training_digest import digest, lines
+from reports.summaries.training import digest, lines
 
 GOLDEN = Path(__file__).parent / "golden"
 TRAINED = {"torch": {"weights": "torch.safetensors", "best": "torch-best.safetensors", "hash": "3f2a91c0" * 8}}

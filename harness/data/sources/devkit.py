@@ -23,7 +23,7 @@ from harness.errors import CannotMeasure, UsageError
 from harness.exchange import confined
 from harness.exchange.foreign import FormatError
 from harness.requirements import pip
-from reports.cells import clean
+from reports.format import clean
 
 META = "meta.mat"
 TRUTH = "validation_ground_truth.txt"

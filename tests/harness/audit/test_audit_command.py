@@ -24,7 +24,8 @@ from harness.errors import UsageError
 from impls import catalog
 from impls.reading import Foreign, Reading, of_network
 from impls.spec import Conv, Network
-from reports import columns, export_parquet, tables
+from reports import export_parquet, tables
+from reports import schema as columns
 
 Audit = Callable[..., int]
 SEVERAL: Change = both(

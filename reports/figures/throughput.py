@@ -11,11 +11,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from reports import picture_frame
-from reports.cells import NARROW, Row, briefly, briefly_claimed, figure, positive, text
-from reports.parity_plot import QUIET
-from reports.picture_frame import Look
-from reports.speed_digest import (
+from reports.figures import style as picture_frame
+from reports.figures.error_by_layer import QUIET
+from reports.figures.style import Look
+from reports.format import NARROW, Row, briefly, briefly_claimed, figure, positive, text
+from reports.statistics import Interval
+from reports.summaries.speed import (
     PANEL,
     Key,
     digest,
@@ -26,7 +27,6 @@ from reports.speed_digest import (
     latest,
     setting,
 )
-from reports.statistics import Interval
 
 BAR = 0.26  # inches that a bar takes
 LABEL = 0.155  # inches that a label at the end of a curve takes

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports import published
-from reports.cells import Row, number, percent, plural, text
+from reports.format import Row, number, percent, plural, text
 
 PANEL = ("data", "part", "images", "precision", "device")  # what one table has in common
 SCORE = ("framework", "tuning", "network", "weights", "file", "crops", *PANEL)

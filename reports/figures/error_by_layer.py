@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from reports import atomic, signatures
-from reports.cells import visible
-from reports.parity_digest import Row, text, worst
+from reports.format import visible
+from reports.summaries.parity import Row, text, worst
 
 COLOURS = {"torch": "#D55E00", "tensorflow": "#009E73", "jax": "#0072B2"}
 SHAPES = {"torch": "o", "tensorflow": "s", "jax": "^"}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.cells import NARROW, Row, number, share, text
-from reports.speed_digest import bounded
+from reports.format import NARROW, Row, number, share, text
+from reports.summaries.speed import bounded
 
 GROUP = ("network", "device", "precision", "batch_size", "framework", "tuning")
 WHOLE, REST = "(whole step)", "(update and rest)"

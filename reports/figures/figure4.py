@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from reports import picture_frame
-from reports.cells import clean
-from reports.parity_plot import QUIET
+from reports.figures import style as picture_frame
+from reports.figures.error_by_layer import QUIET
+from reports.format import clean
 
 MOST_IMAGES = 24
 MOST_NEIGHBOURS = 12

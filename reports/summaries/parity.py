@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reports.cells import visible
+from reports.format import visible
 
 Row = Mapping[str, Any]
 

@@ -10,12 +10,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports import picture_frame, speed_digest, speed_layers
-from reports.cells import Row, figure, positive, share, text
-from reports.parity_plot import QUIET
-from reports.picture_frame import Look
-from reports.speed_layers import REST, WHOLE, Layers
+from reports.figures import style as picture_frame
+from reports.figures.error_by_layer import QUIET
+from reports.figures.style import Look
+from reports.format import Row, figure, positive, share, text
 from reports.statistics import Interval
+from reports.summaries import layers as speed_layers
+from reports.summaries import speed as speed_digest
+from reports.summaries.layers import REST, WHOLE, Layers
 
 BAR = 0.19  # inches that a layer takes
 MARGINS: picture_frame.Margins = (1.15, 0.75, 0.5, 0.5)

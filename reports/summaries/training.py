@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from reports.cells import Row, clean, measured, number, percent, plural, text
+from reports.format import Row, clean, measured, number, percent, plural, text
 
 Key = tuple[str, str]  # framework, label
 PANEL = ("network", "data", "recipe", "precision", "device", "devices", "split")  # what one table has in common

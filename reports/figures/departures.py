@@ -10,10 +10,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from reports import picture_frame
-from reports.audit_digest import SAME, TOGETHER, change, place
-from reports.cells import Row, clean, figure, number, text
-from reports.parity_plot import QUIET
+from reports.figures import style as picture_frame
+from reports.figures.error_by_layer import QUIET
+from reports.format import Row, clean, figure, number, text
+from reports.summaries.audit import SAME, TOGETHER, change, place
 
 WIDTH = 8.4
 ROW = 0.52  # inches for the two bars of a departure

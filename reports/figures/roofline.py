@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from reports import picture_frame, speed_layers
-from reports.cells import Row, figure, positive, text
-from reports.parity_plot import QUIET
-from reports.picture_frame import Look
-from reports.speed_digest import bounded, flops
-from reports.speed_layers import Layers
+from reports.figures import style as picture_frame
+from reports.figures.error_by_layer import QUIET
+from reports.figures.style import Look
+from reports.format import Row, figure, positive, text
+from reports.summaries import layers as speed_layers
+from reports.summaries.layers import Layers
+from reports.summaries.speed import bounded, flops
 
 MARGINS: picture_frame.Margins = (0.75, 1.7, 1.25, 0.55)
 HEIGHT, WIDTH = 5.6, 7.6

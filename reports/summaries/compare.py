@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import ratio, statistics
-from reports.cells import Row, clean, positive, text
-from reports.compare_facts import differences
+from reports.format import Row, clean, positive, text
 from reports.ratio import Blocks
-from reports.speed_digest import STATUSES, Key, blocks_by_setting, is_emulated, is_measured, latest, setting
 from reports.statistics import Interval, Term
+from reports.summaries.environments import differences
+from reports.summaries.speed import STATUSES, Key, blocks_by_setting, is_emulated, is_measured, latest, setting
 
 COLUMNS = (
     "images_per_s", "step_ms", "tflops", "fraction_of_peak", "peak_memory_mb", "joules_per_image", "compile_s",

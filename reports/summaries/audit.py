@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.cells import Row, clean, figure, measured, number, plural, text
+from reports.format import Row, clean, figure, measured, number, plural, text
 
 TOGETHER = "together"  # the facet of the row of all measured departures at once
 SAME = 1e-12  # relative changes below this are rounding

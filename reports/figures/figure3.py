@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from reports import picture_frame
-from reports.cells import plural
-from reports.parity_plot import QUIET
+from reports.figures import style as picture_frame
+from reports.figures.error_by_layer import QUIET
+from reports.format import plural
 
 COLUMNS = 16  # tiles in a line: the paper's 48 kernels of a tower are three lines
 TILE, GAP = 0.5, 0.06  # inches of a tile and between two

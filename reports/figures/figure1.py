@@ -11,9 +11,9 @@ from statistics import mean
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports import picture_frame
-from reports.cells import Row, number, text
-from reports.parity_plot import COLOURS, QUIET
+from reports.figures import style as picture_frame
+from reports.figures.error_by_layer import COLOURS, QUIET
+from reports.format import Row, number, text
 
 TARGET = 0.25  # the paper's dotted line
 PAPER_RATIO = 6.0  # "several times faster": six on CIFAR-10 with four convolutional layers

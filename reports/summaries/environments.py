@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports import signatures
-from reports.cells import Row, clean
+from reports.format import Row, clean
 
 LONGEST = 60  # characters of a value
 MOST = 12  # differences named one by one in a group

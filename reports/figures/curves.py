@@ -16,10 +16,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from reports import picture_frame
-from reports.cells import Row, measured, number, text
-from reports.parity_plot import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES
-from reports.training_digest import Key, Line, lines
+from reports.figures import style as picture_frame
+from reports.figures.error_by_layer import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES
+from reports.format import Row, measured, number, text
+from reports.summaries.training import Key, Line, lines
 from reports.training_summary import loss_text
 
 MARGINS: picture_frame.Margins = (0.75, 1.95, 0.5, 0.55)

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reports import signatures
-from reports.cells import Row, text
-from reports.parity_plot import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES, save_png
+from reports.figures.error_by_layer import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES, save_png
+from reports.format import Row, text
 
 DPI = 160
 MOST_PANELS = 12

@@ -18,7 +18,7 @@ from reports import (
     tables,
     training_report,
 )
-from reports.picture_frame import Picture
+from reports.figures.style import Picture
 
 REPORT = "report.md"
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown
-from reports.cells import Row, plural, text
+from reports.format import Row, plural, text
 
 NOTE = "note "  # the beginning of their sections in the ledger
 TITLE = "The notes' claims"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reports import ratio, statistics
-from reports.cells import Row, briefly, figure, number, plural, positive, share, text
-from reports.columns import SETTING
+from reports.format import Row, briefly, figure, number, plural, positive, share, text
 from reports.ratio import Blocks
+from reports.schema import SETTING
 from reports.statistics import VAGUE, Interval, Term
 
 Key = tuple[Any, ...]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from reports import paper_notes, signatures, statistics
-from reports.cells import Row, number, plural, text
+from reports import signatures, statistics
+from reports.format import Row, number, plural, text
+from reports.summaries import notes as paper_notes
 
 HOLDS, CONTRADICTED, MEASURED, NEEDS = "holds", "contradicted", "measured", "needs"
 # verdict -> its heading; what surprises comes first

@@ -1,0 +1,1 @@
+"""Pictures: functions that return a figure, in one style."""

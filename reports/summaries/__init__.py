@@ -1,0 +1,1 @@
+"""What the rows of a run amount to: plain functions on its tables."""
