@@ -12,8 +12,8 @@ from pathlib import Path
 from harness import run_claim, run_reading
 from harness.errors import CannotMeasure, UsageError
 from reports import atomic, compare_view
+from reports.render.terminal import say
 from reports.summaries.compare import Comparison, Rule, Run, broken, compare, judged, parse_rule
-from reports.terminal import say
 
 ALL_HELD, WANTING = 0, 1
 

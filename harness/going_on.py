@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import CannotMeasure
 from harness.run_folder import RunFolder
-from reports.terminal import say
+from reports.render.terminal import say
 
 
 def line(command: str, folder: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.run_folder import RunFolder
-from reports.terminal import Console
+from reports.render.terminal import Console
 
 
 def keeper(folder: RunFolder, verbose: bool) -> Callable[[str, Mapping[str, Any]], None]:

@@ -126,7 +126,7 @@ def _show_table(rows: Sequence[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from reports.terminal import Console
+    from reports.render.terminal import Console
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for key, value in rows[0].items():

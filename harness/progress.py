@@ -8,7 +8,7 @@ from typing import Self
 
 from rich import progress as bars
 
-from reports.terminal import Console
+from reports.render.terminal import Console
 
 
 class Progress:

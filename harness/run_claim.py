@@ -85,7 +85,7 @@ def _remove(left: Left, named: str, leaves: Iterable[str]) -> None:
     for name in leaves:
         if (left.path / name).exists() and name not in left.files:
             raise UsageError(f"{left.path} holds {name}, which no run left there: move it, or choose another --out")
-    from reports.terminal import say  # here, because nothing else of a run's folder needs rich
+    from reports.render.terminal import say  # here, because nothing else of a run's folder needs rich
 
     say(f"removing {named} from {left.path}: {left.told()}", error=True)
     left.remove()

@@ -16,7 +16,7 @@ import pyarrow.parquet
 from harness import strict_json
 from harness.errors import UsageError
 from harness.run_files import RUN_FILE
-from reports import tables
+from reports import schema, tables
 
 MOST_RUN_BYTES = 16 << 20
 MOST_TABLE_BYTES = 128 << 20  # of a file
@@ -59,7 +59,8 @@ def rows(path: Path, kind: str) -> list[dict[str, Any]]:
 
 def _parquet(file: Path, kind: str) -> list[dict[str, Any]]:
     _check_size(file, MOST_TABLE_BYTES)
-    wanted = [field for field in pa.parquet.read_schema(file) if field.name in tables.TABLES[kind]]
+    known = schema.dtypes(kind, optional=True)
+    wanted = [field for field in pa.parquet.read_schema(file) if field.name in known]
     nested = [field for field in wanted if pa.types.is_nested(field.type)]
     if nested:
         raise ValueError(f"column {nested[0].name} is {str(nested[0].type)[:40]}, where plain values are expected")
@@ -85,7 +86,7 @@ def _lines(file: Path, kind: str) -> list[dict[str, Any]]:
     lines = _bytes(file, MOST_TABLE_BYTES).decode("utf-8", errors="replace").split("\n")[:-1]
     _check_rows(len(lines), kind)  # what follows the last line break broke off in writing
     found = [strict_json.loads(line) for line in lines]
-    columns = tables.TABLES[kind]
+    columns = schema.dtypes(kind, optional=True)
     if not all(isinstance(row, dict) for row in found):
         raise ValueError("a line is not a row")
     return [{name: value for name, value in row.items() if name in columns} for row in found]

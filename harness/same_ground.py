@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from harness import environment
 from harness.errors import UsageError
 from harness.version import VERSION
-from reports.terminal import say
+from reports.render.terminal import say
 
 # Packages that compute what a framework's figures tell; NumPy computes every framework's batches and references.
 COMPUTING = {

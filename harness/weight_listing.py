@@ -12,7 +12,7 @@ from harness.listing import Row
 from harness.listing import show as show_rows
 from impls import catalog, derive, tensor_file, weights
 from impls.weights import WeightsError
-from reports.terminal import say
+from reports.render.terminal import say
 
 MOST_TOLD = 200  # characters of a metadata value
 

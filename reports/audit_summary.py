@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.format import Row, text
+from reports.render.terminal import Console
 from reports.summaries import audit as audit_digest
 from reports.summaries.audit import (
     CONSEQUENCES,
@@ -27,7 +28,6 @@ from reports.summaries.audit import (
     signed,
     totals,
 )
-from reports.terminal import Console
 
 STYLES = {"foreign layer": "bold red", "another function": "red", "other shapes": "yellow", "same function": "green"}
 WIDE = 120  # columns from which on every figure has a column of its own

@@ -10,7 +10,7 @@ from typing import Any
 
 from reports import audit_markdown, audit_summary, export_csv, tables
 from reports.format import Row
-from reports.terminal import Console
+from reports.render.terminal import Console
 
 
 def show(rows: Sequence[Row], run: Mapping[str, Any], form: str, console: Console | None = None) -> None:

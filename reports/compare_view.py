@@ -14,10 +14,10 @@ from rich.text import Text
 
 from reports import export_markdown
 from reports.format import Row, briefly, clean, figure, for_spreadsheet, interval, number, plural, text
+from reports.render.terminal import Console
 from reports.statistics import Interval
 from reports.summaries.compare import COLUMNS, Comparison, Pair, setting_parts
 from reports.summaries.speed import NAMES
-from reports.terminal import Console
 
 FORMATS = ("table", "csv", "json", "markdown")
 STYLES = {"faster": "green", "slower": "bold red"}

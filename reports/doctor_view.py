@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports.terminal import Console
+from reports.render.terminal import Console
 
 Found = Mapping[str, Any]
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.format import Row, between, clean, figure, number, percent, text
+from reports.render.terminal import Console
 from reports.summaries.evaluation import (
     STATUSES,
     Agreement,
@@ -27,7 +28,6 @@ from reports.summaries.evaluation import (
     repeated_views,
     views,
 )
-from reports.terminal import Console
 
 MOST_FAILURES = 8
 MOST_LINES = 4  # of a reason: the end of a crashed worker's stderr can be long

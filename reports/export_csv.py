@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import atomic, tables
+from reports import atomic, schema, tables
 from reports.format import for_spreadsheet, from_spreadsheet
 
 
@@ -29,7 +29,7 @@ def read(kind: str, path: Path) -> pd.DataFrame:
     """The table as it was written. Columns the kind does not declare are numbers where every value is one."""
     with path.open(newline="", encoding="utf-8") as file:
         texts = [{name: from_spreadsheet(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
-    declared = tables.TABLES.get(kind, {})
+    declared = schema.dtypes(kind, optional=True)
     extra = [name for name in (texts[0] if texts else {}) if name not in declared]
     rows: list[dict[str, Any]] = [dict(row) for row in texts]
     for name in extra:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from reports.statistics import Interval
 
@@ -161,3 +161,66 @@ def _unknown(found: Interval) -> str:
 def _ends(found: Interval, write: Callable[[float], str], sign: str) -> str:
     ends = (found.low, found.high)
     return sign.join(f"{end:.1e}" if abs(end) >= LARGEST else write(end) for end in ends if end is not None)
+
+
+class Format(NamedTuple):
+    """How values of a column are written."""
+
+    full: Callable[[Any], str]
+    brief: Callable[[Any], str]  # where room is scarce
+    numeric: bool = True  # set to the right, and sorted as numbers
+    missing: str = ""  # of a value that is not there
+
+
+def _of_number(write: Callable[[float], str], missing: str = "") -> Format:
+    """A number; of an interval its figure."""
+
+    def written(value: Any) -> str:
+        return write(value.value if isinstance(value, Interval) else value)
+
+    return Format(written, written, missing=missing)
+
+
+def _of_interval(full: Callable[[Interval], str], brief: Callable[[Interval], str]) -> Format:
+    """An interval; a number alone is one without bounds that nobody asks for."""
+
+    def of(write: Callable[[Interval], str], value: Any) -> str:
+        return write(value) if isinstance(value, Interval) else figure(value)
+
+    return Format(lambda value: of(full, value), lambda value: of(brief, value))
+
+
+def _error(found: Interval) -> str:
+    return between(found.value, found.low, found.high)
+
+
+FORMATS: dict[str, Format] = {
+    "text": Format(lambda value: clean(str(value)), lambda value: clean(str(value)), numeric=False),
+    "whole": _of_number(lambda value: str(int(value)) if math.isfinite(value) else str(value)),  # of what is a name too
+    "count": _of_number(lambda value: f"{value:,.0f}"),
+    "figure": _of_number(figure),
+    "interval": _of_interval(lambda found: interval(found, figure), lambda found: briefly(found, figure)),
+    "gain": _of_interval(lambda found: claimed(found, figure), lambda found: briefly_claimed(found, figure)),
+    "share": _of_number(share),
+    "percent": _of_number(percent),
+    "error": _of_interval(_error, _error),  # shares of 1, in percent
+    "short": _of_number(lambda value: f"{value:.3g}"),
+    "loss": _of_number(lambda value: f"{value:.4g}"),
+}
+
+
+def written(value: Any, name: str, *, brief: bool = False) -> str:
+    """A cell's value in the format of that name."""
+    form = FORMATS[name]
+    if value is None or value == "":
+        return form.missing
+    if isinstance(value, str):  # words where a figure would stand, such as "n/a"
+        return FORMATS["text"].full(value) if form.numeric else (form.brief if brief else form.full)(value)
+    return (form.brief if brief else form.full)(value)
+
+
+def sort_key(value: Any) -> float | str | None:
+    """What a cell is sorted by: a number where it has one."""
+    if isinstance(value, Interval):
+        return value.value
+    return value if value is None or isinstance(value, int | float) else clean(str(value))

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from reports import published
 from reports.format import Row, between, clean, number, percent, plural, text
+from reports.render.terminal import Console
 from reports.summaries import notes as paper_notes
 from reports.summaries.paper import (
     CONTRADICTED,
@@ -29,7 +30,6 @@ from reports.summaries.paper import (
     has_ours,
     is_comparable,
 )
-from reports.terminal import Console
 
 MOST_FAILURES = 8
 STYLES = {CONTRADICTED: "yellow", MEASURED: "bold", HOLDS: "green", NEEDS: "dim"}

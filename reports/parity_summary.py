@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown, run_facts, self_test
+from reports.render.terminal import Console
 from reports.summaries.parity import (
     NOT_OBSERVED,
     Digest,
@@ -27,7 +28,6 @@ from reports.summaries.parity import (
     text,
     where,
 )
-from reports.terminal import Console
 
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "vacuous": "yellow", "not-observed": "yellow"}
 MOST_FAILURES = 8  # on the terminal, where the summary has ten seconds; report.md has all of them

@@ -1,11 +1,57 @@
-"""The columns of every kind of table: their names, order and types. A kind of table is its columns."""
+"""The columns of every kind of table, said once for storage and display: name, type, unit, meaning, heading, format."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any, Literal
 
 Dtype = Literal["string", "Int64", "Float64"]
 Columns = dict[str, Dtype]
+
+
+class Detail(IntEnum):
+    """How much detail a thing belongs to."""
+
+    BRIEF = 1  # what a person reads on a terminal in ten seconds, and everything longer
+    FULL = 2  # a report and a page
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table, stored or shown."""
+
+    name: str  # of the value in a row
+    type: Dtype = "string"
+    meaning: str = ""  # in a sentence, for the data dictionary and for who points at the heading
+    unit: str = ""  # of the stored value, such as ms; a fraction is "1"
+    label: str = ""  # heading; the name without underscores where empty
+    format: str = ""  # of reports.format.FORMATS; by the type where empty
+    detail: Detail = Detail.FULL
+    brief_label: str = ""  # heading where room is scarce; the label where empty
+    spare: int = 0  # above 0: left out where room is scarce, the highest first
+    optional: bool = False  # of a table only where a row of it has a value
+
+    @property
+    def heading(self) -> str:
+        """What stands above the column."""
+        return self.label or self.name.replace("_", " ")
+
+    @property
+    def written_as(self) -> str:
+        """The name of its format."""
+        return self.format or {"string": "text", "Int64": "whole", "Float64": "figure"}[self.type]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of table."""
+
+    name: str
+    meaning: str  # of one row
+    columns: tuple[Column, ...]
+
 
 PARITY_COLUMNS: Columns = {
     "level": "string",
@@ -320,8 +366,7 @@ AUDIT_COLUMNS: Columns = {
     "signature": "string",
 }
 
-# A new kind is one more entry here.
-TABLES: dict[str, Columns] = {
+_KINDS: dict[str, Columns] = {
     "parity": PARITY_COLUMNS,
     "self-test": SELF_TEST_COLUMNS,
     "speed": SPEED_COLUMNS,
@@ -340,3 +385,31 @@ TABLES: dict[str, Columns] = {
     "training-error": TRAINING_ERROR_COLUMNS,
     "audit": AUDIT_COLUMNS,
 }
+
+# A new kind is one more entry here.
+TABLES: dict[str, Kind] = {
+    kind: Kind(kind, "", tuple(Column(name, dtype) for name, dtype in columns.items()))
+    for kind, columns in _KINDS.items()
+}
+
+
+def dtypes(kind: str, *, optional: bool = False) -> Columns:
+    """Name -> type of the columns that every table of this kind has, in their order; empty for an unknown kind.
+
+    With `optional` those too that a table has only where a row has a value of it.
+    """
+    known = TABLES.get(kind)
+    return {} if known is None else {one.name: one.type for one in known.columns if optional or not one.optional}
+
+
+def column(kind: str, name: str, **changes: Any) -> Column:
+    """A stored column, for display: with another heading, format or detail, say. Raises KeyError."""
+    for one in TABLES[kind].columns:
+        if one.name == name:
+            return replace(one, **changes)
+    raise KeyError(f"no column {name!r} in table {kind!r}")
+
+
+def columns(kind: str, names: Iterable[str], **changes: Any) -> list[Column]:
+    """Several of them. Raises KeyError."""
+    return [column(kind, name, **changes) for name in names]

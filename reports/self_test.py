@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import export_markdown
+from reports.render.terminal import Console
 from reports.summaries.parity import Row, plural
-from reports.terminal import Console
 
 # Column -> its heading, in the order of `reports.tables.SELF_TEST_COLUMNS`.
 HEADINGS = {

@@ -28,10 +28,10 @@ from reports.format import (
     share,
     text,
 )
+from reports.render.terminal import Console
 from reports.statistics import Interval
 from reports.summaries import layers as speed_layers
 from reports.summaries.speed import STATUSES, Line, Panel, digest, is_emulated, is_split
-from reports.terminal import Console
 
 MOST_FAILURES = 8  # report.md has all of them
 MOST_LINES = 4  # of a reason: the end of a crashed worker's stderr can be long

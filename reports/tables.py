@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import schema as declarations
+from reports import schema
 from reports.schema import Columns, Dtype
 
 Row = Mapping[str, Any]
-
-TABLES = declarations.TABLES
-PARITY_COLUMNS = declarations.PARITY_COLUMNS
 
 
 def frame(kind: str, rows: Sequence[Row]) -> pd.DataFrame:
@@ -28,9 +25,10 @@ def frame(kind: str, rows: Sequence[Row]) -> pd.DataFrame:
 
     Raises ValueError where a value does not fit its column; the message names row, column and value.
     """
-    columns = dict(TABLES.get(kind, {}))
+    columns = schema.dtypes(kind)
+    known = schema.dtypes(kind, optional=True)
     for name in _undeclared(columns, rows):
-        columns[name] = _dtype_of(row.get(name) for row in rows)
+        columns[name] = known.get(name) or _dtype_of(row.get(name) for row in rows)
     data = {name: _column(name, dtype, [row.get(name) for row in rows]) for name, dtype in columns.items()}
     return pd.DataFrame(data, columns=list(columns))
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.format import Row, clean, figure, measured, number, percent, text
+from reports.render.terminal import Console
 from reports.summaries.training import Line, Panel, digest
-from reports.terminal import Console
 
 MOST_FAILURES = 8
 HASH = 12  # characters of a hash that tell it from every other

@@ -17,7 +17,7 @@ from harness.data.watching import watched
 from harness.errors import UsageError
 from impls import catalog
 from impls.spec import Network
-from reports.terminal import Console, say
+from reports.render.terminal import Console, say
 
 
 def run(

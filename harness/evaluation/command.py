@@ -26,7 +26,7 @@ from harness.progress import Progress
 from harness.requirements import install_command
 from harness.run_folder import RunFolder
 from impls import registry
-from reports.terminal import Console
+from reports.render.terminal import Console
 
 ALL_MEASURED, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 KINDS = ("evaluation", "class-error", "agreement")

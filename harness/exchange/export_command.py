@@ -24,7 +24,7 @@ from impls.protocol import Settings
 from impls.spec import Network
 from impls.spec_json import network_to_json
 from impls.weights import Weights, WeightsError
-from reports.terminal import say
+from reports.render.terminal import say
 
 MARK = "alexbench"  # the key under which every format carries the network's name and the preprocessing
 

@@ -14,7 +14,7 @@ from harness.exchange.foreign import Array, Colours, Flatten, ForeignWeights, Fo
 from impls import derive, tensor_file, weights
 from impls.spec import Network
 from impls.spec import Preprocessing as Kind
-from reports.terminal import say
+from reports.render.terminal import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

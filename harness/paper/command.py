@@ -19,7 +19,7 @@ from harness.parity.command import in_folder
 from harness.requirements import install_command
 from harness.run_folder import RunFolder
 from impls import catalog, registry
-from reports.terminal import Console
+from reports.render.terminal import Console
 
 if TYPE_CHECKING:  # what trains and draws is loaded by those who ask for it
     from harness.paper.ablations import Planned

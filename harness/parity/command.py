@@ -22,7 +22,7 @@ from harness.parity.schedule import Schedule
 from harness.progress import Progress
 from harness.run_folder import RunFolder
 from impls import registry
-from reports.terminal import Console, say
+from reports.render.terminal import Console, say
 
 ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 

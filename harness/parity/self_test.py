@@ -33,7 +33,7 @@ from harness.progress import Progress
 from harness.run_folder import RunFolder
 from impls import weights
 from impls.oracle.rounding import PRECISIONS
-from reports.terminal import say
+from reports.render.terminal import say
 
 IMAGES = 6
 CORRECT = ""  # the "fault" of a correct variant

@@ -25,7 +25,7 @@ from harness.speed.rows import KEPT, Row, Who, left
 from harness.speed.run import SpeedRun
 from harness.speed.seat import variables
 from impls import catalog, registry, weights
-from reports.terminal import Console
+from reports.render.terminal import Console
 
 ALL_MEASURED, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 KINDS = ("speed", "sample", "layer", "peak", "exchange")

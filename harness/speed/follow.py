@@ -14,7 +14,7 @@ from harness.speed.member import Fallen, Member
 from harness.speed.options import TUNINGS, SpeedOptions
 from harness.speed.rows import Who
 from harness.speed.seat import spec_of
-from reports.terminal import say
+from reports.render.terminal import say
 
 
 def checked(options: SpeedOptions, place: Place) -> SpeedOptions:

@@ -26,7 +26,7 @@ from harness.training.options import TrainOptions
 from harness.training.plan import Plan
 from harness.training.run import Moment, published, resumed_from, train
 from harness.training.trainer import variables
-from reports.terminal import say
+from reports.render.terminal import say
 
 Outcome = tuple[int, list[str], dict[str, float]]
 

@@ -18,7 +18,7 @@ from harness.training.options import TrainOptions
 from harness.training.trainer import environment_of
 from impls import registry
 from impls.protocol import Settings
-from reports.terminal import say
+from reports.render.terminal import say
 
 
 def checked(options: TrainOptions, place: Place, resumed: Path | None = None) -> TrainOptions:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from harness.endings import Endings
-from reports.terminal import say
+from reports.render.terminal import say
 
 
 class Interrupts(Endings):

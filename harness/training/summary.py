@@ -13,7 +13,7 @@ from harness.training.job import Trained
 from harness.training.options import TrainOptions
 from harness.training.trainer import Diverged
 from reports import training_summary
-from reports.terminal import Console
+from reports.render.terminal import Console
 
 
 def show(

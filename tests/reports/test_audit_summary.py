@@ -102,7 +102,7 @@ def test_csv_and_json_hold_the_table_and_nothing_else() -> None:
 
     assert audit_view.render(audit(), RUN, "csv") == frame.to_csv(index=False, lineterminator="\n")
     found = json.loads(audit_view.render(audit(), RUN, "json"))
-    assert list(found[0]) == list(columns.AUDIT_COLUMNS)
+    assert list(found[0]) == list(columns.dtypes("audit"))
     assert [row["facet"] for row in found] == [row["facet"] for row in audit()]
 
 

@@ -22,7 +22,7 @@ from rich.text import Text
 from reports import export_csv, export_markdown, export_parquet, tables
 from reports import write as run_report
 from reports.format import clean, visible
-from reports.terminal import Console, say
+from reports.render.terminal import Console, say
 
 EVIL = "\x1b[2J\x9b31m\u202e\u200b[red]<script>`x` *y* | [a](b)\x07"
 SPELLED = r"\x1b[2J\x9b31m\u202e\u200b[red]<script>`x` *y* | [a](b)\x07"

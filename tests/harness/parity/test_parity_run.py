@@ -39,13 +39,13 @@ ORIGIN = Origin("torch", "2.13.0", "cpu", "float32", "paper", "0123456789abcdef"
 
 
 def test_a_row_carries_every_column_of_the_table() -> None:
-    from reports.tables import PARITY_COLUMNS
+    from reports import schema
 
     judgement = judge(
         np.ones(5, np.float32), Expected(np.ones(5), gauge=Gauge(np.ones(5), 3, 1.0)), PRECISIONS["float32"]
     )
     made = row(Finding("layer", "conv1", "y", judgement, "conv1", 3, "yours has k = 1"), "tuned", ORIGIN)
-    assert set(PARITY_COLUMNS) <= set(made)
+    assert set(schema.dtypes("parity")) <= set(made)
     assert (made["framework"], made["device"], made["precision"], made["tuning"]) == (
         "torch",
         "cpu",

@@ -1,0 +1,1 @@
+"""How a document is said: on a terminal, as Markdown, as a page."""

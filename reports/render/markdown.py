@@ -1,0 +1,118 @@
+"""A document as Markdown. All its text is plain: what Markdown would take for markup is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from reports.document import Block, Document, Note, Picture, Section, Table
+from reports.format import clean, plural
+from reports.render import cells
+from reports.schema import Detail
+
+ENDING = ".png"  # of the pictures beside it
+
+
+def text(document: Document, pictures: Collection[str] = ()) -> str:
+    """The whole document, its verdict first. `pictures` are the names of those that were drawn, without endings."""
+    parts = [f"# {escaped(document.title)}", f"**{escaped(document.verdict.sentence)}**", *_notes(document.caveats)]
+    parts += [f"Machine: {escaped(document.machine)}."] if document.machine else []
+    for section in document.sections:
+        parts += _section(section, 2, pictures)
+    parts += list(_facts(document))
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def escaped(said: str) -> str:
+    """Text of a sentence, list or heading, as one line without what Markdown would take for markup."""
+    return _without(said, ("\\", "<", "*", "`", "_"))
+
+
+def code(said: str) -> str:
+    """Text set apart as it is, between backticks."""
+    return f"`{clean(said).replace('`', ' ')}`"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool] = ()) -> str:
+    """A Markdown table; numeric columns are set to the right."""
+    rule = ["---:" if place < len(numeric) and numeric[place] else "---" for place in range(len(header))]
+    lines = [list(map(_cell, header)), rule, *(list(map(_cell, row)) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _section(section: Section, level: int, pictures: Collection[str]) -> list[str]:
+    parts: list[str] = []
+    notes: list[Note] = []
+    for block in section.blocks:
+        if isinstance(block, Note):
+            notes.append(block)
+            continue
+        parts += [*_notes(notes), *_block(block, level, pictures)]
+        notes = []
+    parts += _notes(notes)
+    if not parts:
+        return []
+    title = [f"{'#' * level} {escaped(section.title)}"] if section.title else []
+    return [*title, escaped(section.lead), *parts]
+
+
+def _block(block: Block, level: int, pictures: Collection[str]) -> list[str]:
+    if isinstance(block, Section):
+        return _section(block, level + 1, pictures)
+    if isinstance(block, Picture):
+        there = block.file or (f"{block.name}{ENDING}" if block.name in pictures else "")
+        return [f"![{escaped(block.alt)}]({there})"] if there else []
+    return _table(block) if isinstance(block, Table) else []
+
+
+def _notes(notes: Sequence[Note]) -> list[str]:
+    """A sentence is a paragraph, several are a list, as findings always are."""
+    if len(notes) == 1 and not notes[0].title and not notes[0].status:
+        return [_note(notes[0])]
+    return ["\n".join(f"- {_note(note)}" for note in notes)]
+
+
+def _note(note: Note) -> str:
+    head = " ".join(filter(None, [note.status and f"**{escaped(note.status)}**", escaped(note.title)]))
+    said = ": ".join(filter(None, [head, escaped(note.text)]))
+    return f"{said} {code(note.command)}".strip() if note.command else said
+
+
+def _table(given: Table) -> list[str]:
+    rows = list(given.rows[: given.most])
+    columns = cells.shown(given, Detail.FULL)
+    if not rows or not columns:
+        return []
+    header = [column.heading for column in columns]
+    lines = [[cells.said(row, column) for column in columns] for row in rows]
+    listed = ""
+    if given.signed:
+        signatures, numbers = cells.numbered(rows)
+        if signatures:
+            header.append("signature")
+            for line, number in zip(lines, numbers, strict=True):
+                line.append("" if number is None else str(number))
+            listed = "Signatures:\n\n" + "\n".join(f"{place}. {code(one)}" for place, one in enumerate(signatures, 1))
+    left = len(given.rows) - len(rows)
+    more = f"{plural(left, 'more row')} in {code(given.file)}." if left and given.file else ""
+    return [table(header, lines, [cells.is_numeric(column) for column in columns]), more, listed]
+
+
+def _facts(document: Document) -> Iterator[str]:
+    if not (document.signature or document.command or document.facts):
+        return
+    yield "## The run"
+    yield f"Again: {code(document.command)}" if document.command else ""
+    yield f"Signature: {code(document.signature)}" if document.signature else ""
+    yield table(("fact", "value"), list(document.facts.items())) if document.facts else ""
+
+
+def _cell(said: str) -> str:
+    return _without(said, ("\\", "|", "<", "*", "`"))
+
+
+def _without(said: str, markup: Sequence[str]) -> str:
+    """Backslashes before these, and before the middle of `[words](address)`."""
+    said = clean(said)
+    for sign in markup:
+        said = said.replace(sign, "\\" + sign)
+    return said.replace("](", "]\\(")
