@@ -44,6 +44,7 @@ class Note:
     status: str = ""  # of a finding: what happened, in a word or two, in the tone's colour
     tone: Tone = "plain"  # of the status, of the title where there is none, of the text where it stands alone
     command: str = ""  # to be typed
+    again: str = ""  # a command that shows a finding again, in a report and on a page
     detail: Detail = Detail.BRIEF
 
 
@@ -86,6 +87,8 @@ class Section:
     lead: str = ""  # a sentence or two below the title, in a report and on a page
     detail: Detail = Detail.BRIEF
     quiet: bool = False  # whether a terminal goes without the heading
+    spaced: bool = False  # whether a terminal sets blank lines between the section's findings
+    most_brief: int | None = None  # blocks that a terminal shows
     closed: bool = False  # whether a page shows only the heading until it is opened
 
 
@@ -99,6 +102,9 @@ class Document:
     title: str
     verdict: Verdict
     sections: Sequence[Section] = ()
+    findings: Sequence[
+        Section
+    ] = ()  # what went wrong: first in a report, and on a terminal, which is read upwards, last
     caveats: Sequence[Note] = ()  # what must be said beside the verdict
     machine: str = ""  # that everything was measured on, in a line
     signature: str = ""

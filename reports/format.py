@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -23,6 +23,12 @@ def text(row: Row, name: str) -> str:
     """A row's value as text of one line without control characters, empty where it is missing."""
     value = row.get(name)
     return "" if value is None else clean(str(value))
+
+
+def lines_of(row: Row, name: str) -> str:
+    """A row's value as text, of several lines where it has them."""
+    value = row.get(name)
+    return "" if value is None else visible(str(value))
 
 
 def clean(said: str) -> str:
@@ -146,6 +152,16 @@ def briefly_claimed(found: Interval | None, write: Callable[[float], str]) -> st
     return briefly(found, write, "x") if found is None or not found.known or found.significant else "not significant"
 
 
+def enumerated(names: Sequence[str]) -> str:
+    """`torch, tensorflow and jax`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _bounded(value: float) -> str:
+    """Three significant digits, and a bound where no digit tells more: NaN is worse than any number."""
+    return f"{value:.3g}" if not value >= 1e6 else "> 1e6"
+
+
 def _rough(value: float) -> str:
     """Two significant digits, more before the point: an end of a wide interval is not known to more."""
     return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2g}"
@@ -204,6 +220,7 @@ FORMATS: dict[str, Format] = {
     "share": _of_number(share),
     "percent": _of_number(percent),
     "error": _of_interval(_error, _error),  # shares of 1, in percent
+    "ratio": _of_number(_bounded, missing="-"),
     "short": _of_number(lambda value: f"{value:.3g}"),
     "loss": _of_number(lambda value: f"{value:.4g}"),
 }

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reports import schema
+from reports.format import Row, text
 from reports.schema import Columns, Dtype
-
-Row = Mapping[str, Any]
 
 
 def frame(kind: str, rows: Sequence[Row]) -> pd.DataFrame:
@@ -37,6 +36,14 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A frame's rows as plain dicts: missing values are None, NaN stays NaN."""
     columns = {str(name): _plain(table[name].array) for name in table.columns}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def groups(table: pd.DataFrame, *names: str) -> dict[tuple[str, ...], list[Row]]:
+    """The rows that share the texts of these columns, in the order in which they first appear."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in records(table):
+        found.setdefault(tuple(text(row, name) for name in names), []).append(row)
+    return found
 
 
 def _undeclared(columns: Columns, given: Sequence[Row]) -> list[str]:

@@ -16,7 +16,7 @@ def text(document: Document, pictures: Collection[str] = ()) -> str:
     """The whole document, its verdict first. `pictures` are the names of those that were drawn, without endings."""
     parts = [f"# {escaped(document.title)}", f"**{escaped(document.verdict.sentence)}**", *_notes(document.caveats)]
     parts += [f"Machine: {escaped(document.machine)}."] if document.machine else []
-    for section in document.sections:
+    for section in (*document.findings, *document.sections):
         parts += _section(section, 2, pictures)
     parts += list(_facts(document))
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -73,8 +73,10 @@ def _notes(notes: Sequence[Note]) -> list[str]:
 
 def _note(note: Note) -> str:
     head = " ".join(filter(None, [note.status and f"**{escaped(note.status)}**", escaped(note.title)]))
-    said = ": ".join(filter(None, [head, escaped(note.text)]))
-    return f"{said} {code(note.command)}".strip() if note.command else said
+    lines = "; ".join(line for line in note.text.splitlines() if line.strip())
+    commands = [code(note.command)] if note.command else []
+    commands += [f"again: {code(note.again)}"] if note.again else []
+    return " ".join([*filter(None, [": ".join(filter(None, [head, escaped(lines)]))]), *commands])
 
 
 def _table(given: Table) -> list[str]:

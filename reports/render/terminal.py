@@ -52,7 +52,7 @@ def show(document: Document, console: Console | None = None) -> None:
 def view(document: Document, width: int = 80) -> RenderableType:
     """Its brief parts, a blank line between sections, and the verdict as the last line."""
     parts: list[RenderableType] = []
-    for section in document.sections:
+    for section in (*document.sections, *document.findings):
         _add(parts, _section(section, width))
     for note in document.caveats:
         _add(parts, _note(note) if note.detail == Detail.BRIEF else [])
@@ -70,12 +70,15 @@ def _section(section: Section, width: int) -> list[RenderableType]:
     if section.detail > Detail.BRIEF:
         return []
     parts: list[RenderableType] = []
-    for block in section.blocks:
+    shown = section.blocks[: section.most_brief]
+    for block in shown:
         inner = _block(block, width)
-        if isinstance(block, Section):
+        if section.spaced or isinstance(block, Section):
             _add(parts, inner)
         else:
             parts += inner
+    if len(shown) < len(section.blocks):
+        _add(parts, [Text(f"{len(section.blocks) - len(shown)} more in report.md")])
     if parts and section.title and not section.quiet:
         style = "bold" if section.tone == "plain" else STYLES[section.tone]
         parts.insert(0, Text(clean(section.title), style=style))
@@ -97,10 +100,16 @@ def _note(note: Note) -> list[RenderableType]:
     command = [Text(f"  {note.command}", style="bold cyan", no_wrap=True, overflow="ignore")] if note.command else []
     if not note.title and not note.status:
         return [Text("\n".join(lines), style=style), *command] if lines else [*command]
-    title = Text.assemble((note.status, style), f"  {clean(note.title)}") if note.status else Text(note.title, style)
+    title = (
+        Text.assemble((note.status, style), f"  {_line(note.title)}") if note.status else Text(_line(note.title), style)
+    )
     if len(lines) > MOST_LINES:  # of what a process printed, the end says why it ended
         lines = [lines[0], *lines[len(lines) - MOST_LINES + 1 :]]
     return [title, *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines), *command]
+
+
+def _line(said: str) -> str:
+    return visible(said.replace("\n", " "))
 
 
 def _table(table: Table, width: int) -> list[RenderableType]:

@@ -1,0 +1,82 @@
+"""What the documents of all commands have in common: what run.json says of the ground a run stood on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reports.document import Document, Note, Section, Verdict
+from reports.format import clean, plural
+
+Run = Mapping[str, Any]  # what run.json holds
+
+FACTS = ("status", "started", "finished", "arguments", "timings", "environment")
+
+
+def document(
+    run: Run,
+    verdict: Verdict,
+    sections: Iterable[Section] = (),
+    findings: Iterable[Section] = (),
+    caveats: Sequence[Note] = (),
+) -> Document:
+    """The document of a run: what a command has to say, and what is said of every run. Empty sections are left out."""
+    return Document(
+        title=f"alexbench {clean(str(run.get('command', '')))}".rstrip(),
+        verdict=verdict,
+        sections=tuple(section for section in sections if section.blocks),
+        findings=tuple(section for section in findings if section.blocks),
+        caveats=(*caveats, *unfinished(run)),
+        machine=machine(run),
+        signature=str(run.get("signature") or ""),
+        command=str(run.get("command_line") or ""),
+        facts=facts(run),
+    )
+
+
+def failures(run: Run, most_brief: int = 8) -> Section:
+    """What run.json says that failed."""
+    notes = [Note(text=clean(str(one)), tone="bad") for one in run.get("failures") or ()]
+    return Section(title="What failed", blocks=notes, quiet=True, most_brief=most_brief)
+
+
+def machine(run: Run) -> str:
+    """Processor, its kind, cores; empty where the run does not say."""
+    ground = _mapping(run.get("environment"))
+    known = _mapping(ground.get("machine"))
+    usable, physical = known.get("cores"), ground.get("physical_cores")
+    parts = [
+        known.get("cpu"),
+        ground.get("cpu_kind"),
+        f"{plural(usable, 'core')} usable" if isinstance(usable, int) else "",
+        plural(physical, "physical core") if isinstance(physical, int) else "",
+    ]
+    return ", ".join(clean(str(part)) for part in parts if part)
+
+
+def unfinished(run: Run) -> list[Note]:
+    """That a run broke off, where it did."""
+    if run.get("status") in (None, "complete", "running"):
+        return []
+    return [Note(text=f"The run was not finished (status {clean(str(run['status']))}).", tone="doubtful")]
+
+
+def facts(run: Run) -> dict[str, str]:
+    """Options, times and environment, flat, and what was not as it was when the run went on."""
+    found = {name: value for fact in FACTS if fact in run for name, value in _flat(fact, run[fact]).items()}
+    for one in run.get("changed") or ():
+        was, now = ("not there" if value is None else str(value) for value in (one["was"], one["now"]))
+        found[f"resumed {one['resumed']}"] = f"{one['what']} was {was}, then {now}"
+    return found
+
+
+def _flat(name: str, value: Any) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return {key: said for inner in value for key, said in _flat(f"{name}.{inner}", value[inner]).items()}
+    if isinstance(value, list | tuple):
+        value = ", ".join(str(item) for item in value)
+    return {} if value in (None, "") else {name: str(value)}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
