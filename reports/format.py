@@ -216,6 +216,10 @@ FORMATS: dict[str, Format] = {
     "count": _of_number(lambda value: f"{value:,.0f}"),
     "figure": _of_number(figure),
     "interval": _of_interval(lambda found: interval(found, figure), lambda found: briefly(found, figure)),
+    "step": _of_interval(lambda found: interval(found, figure), lambda found: figure(found.value)),
+    "split": Format(
+        lambda value: clean(str(value)), lambda value: clean(str(value)).replace(" emulated", "*"), numeric=False
+    ),
     "gain": _of_interval(lambda found: claimed(found, figure), lambda found: briefly_claimed(found, figure)),
     "share": _of_number(share),
     "percent": _of_number(percent),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from reports.document import Document, Note, Section, Verdict
+from reports.document import Document, Note, Picture, Section, Verdict
 from reports.format import clean, plural
+from reports.schema import Detail
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Run = Mapping[str, Any]  # what run.json holds
 
+DEFAULTS = {"precision": "float32", "device": "cpu", "seed": 0, "recipe": "scaled"}  # options that need no word
 FACTS = ("status", "started", "finished", "arguments", "timings", "environment")
 
 
@@ -32,6 +38,26 @@ def document(
         command=str(run.get("command_line") or ""),
         facts=facts(run),
     )
+
+
+def again(run: Run, command: str, **changes: str) -> str:
+    """The command that does a part of the run once more; empty of a run that does not say its options."""
+    options = run.get("arguments")
+    if not isinstance(options, Mapping):
+        return ""
+    kept = {name: options.get(name) for name in ("recipe", "weights", "seed", "images")}
+    words = ["alexbench", command]
+    for name, value in {**kept, **changes}.items():
+        if value in (None, "") or DEFAULTS.get(name) == value:
+            continue
+        for one in value if isinstance(value, list | tuple) else (value,):
+            words += [f"--{name.replace('_', '-')}", str(one)]
+    return shlex.join(words)
+
+
+def picture(name: str, title: str, draw: Callable[[], Figure | None], alt: str) -> Section:
+    """A section of one picture."""
+    return Section(title=title, blocks=[Picture(name=name, title=title, alt=alt, draw=draw)], detail=Detail.FULL)
 
 
 def failures(run: Run, most_brief: int = 8) -> Section:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reports.document import Document, Note, Picture, Row, Section, Table, Tone, Toned, Verdict
+from reports.document import Document, Note, Row, Section, Table, Tone, Toned, Verdict
 from reports.documents import common, self_test
 from reports.documents.common import Run
 from reports.format import enumerated, plural, text
@@ -16,6 +16,9 @@ from reports.schema import Column, Detail, column, columns
 from reports.summaries import parity as summary
 from reports.summaries.parity import NOT_OBSERVED, VERDICTS
 from reports.tables import records
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TONES: dict[str, Tone] = {
     "pass": "good", "fail": "bad", "error": "bad", "vacuous": "doubtful", NOT_OBSERVED: "doubtful",
@@ -54,11 +57,7 @@ def sections(tables: Mapping[str, pd.DataFrame], run: Run) -> list[Section]:
         Section(title="Levels", quiet=True, blocks=[_levels(parity)] if len(parity) else []),
         Section(title="Checks that did not pass", detail=Detail.FULL, blocks=_not_passed(parity)),
         Section(title="Not returned, so not compared", detail=Detail.FULL, blocks=_not_returned(parity)),
-        Section(
-            title="Error against float64, layer by layer",
-            detail=Detail.FULL,
-            blocks=[Picture(name="error-by-layer", title="Error by layer", alt=ALT, draw=lambda: _draw(parity, run))],
-        ),
+        common.picture("error-by-layer", "Error against float64, layer by layer", lambda: _draw(parity, run), ALT),
         *self_test.sections(tables["self-test"]),
     ]
 
@@ -84,7 +83,7 @@ def caveats(tables: Mapping[str, pd.DataFrame], run: Run) -> list[Note]:
     return [*notes, *([Note(text=f"Forward only, without gradients, loss and training: {names}.")] if names else [])]
 
 
-def _draw(parity: pd.DataFrame, run: Run) -> object:
+def _draw(parity: pd.DataFrame, run: Run) -> Figure | None:
     from reports.figures import error_by_layer
 
     return error_by_layer.figure(parity, run.get("layers") or ())
@@ -107,35 +106,27 @@ def _failure(failure: Row, run: Run) -> Note:
     others = f" and {plural(failure['rows'] - 1, 'more check')}" if failure["rows"] > 1 else ""
     where = "  ".join(filter(None, [failure["level"], failure["name"], failure["layer"]]))
     cause = f"\nlikely cause: {failure['cause']}" if failure["cause"] else ""
+    options = run.get("arguments") or {}
+    network, precision, device = (str(options.get(name) or "") for name in ("network", "precision", "device"))
+    outside = failure["framework"] in (options.get("impls") or ())  # it needs more words than its name
     return Note(
         status=failure["verdict"],
         title=f"{where}{others}",
         text=f"{failure['reason'] or 'no reason given'}{cause}",
         tone=TONES.get(failure["verdict"], "bad"),
-        again=_again(failure, run),
+        again=""
+        if outside
+        else common.again(
+            run,
+            "parity",
+            network=network,
+            frameworks=failure["framework"],
+            level=failure["level"].replace(" ", ""),
+            tuning=failure["tuning"],
+            precision=precision,
+            device=device,
+        ),
     )
-
-
-def _again(failure: Row, run: Run) -> str:
-    """The command that makes this level's checks of this framework once more; empty of a run that says too little."""
-    options = run.get("arguments")
-    if not isinstance(options, Mapping) or failure["framework"] in (options.get("impls") or ()):
-        return ""
-    given = {
-        "--network": options.get("network"),
-        "--frameworks": failure["framework"],
-        "--level": failure["level"].replace(" ", ""),
-        "--tuning": failure["tuning"],
-        **{f"--{name}": options.get(name) for name in ("precision", "recipe", "weights", "seed", "device")},
-    }
-    words = [
-        word
-        for name, value in given.items()
-        if value not in (None, "", "cpu", "float32", 0)
-        for word in (name, str(value))
-    ]
-    images = [word for path in options.get("images") or () for word in ("--images", str(path))]
-    return shlex.join(["alexbench", "parity", *words, *images])
 
 
 def _not_passed(parity: pd.DataFrame) -> list[Table]:

@@ -32,7 +32,7 @@ def levels(parity: pd.DataFrame) -> list[Row]:
     return [_level(level, framework, rows) for (level, framework), rows in _by(parity, "level", "framework").items()]
 
 
-def failures(parity: pd.DataFrame) -> list[Row]:
+def failures(parity: pd.DataFrame) -> list[dict[str, Any]]:
     """What went wrong in each level of each framework and tuning, told by the first row at fault.
 
     Columns: level, name (`torch/tuned`), verdict (fail or error), layer, reason, cause, rows (how many are at fault). A
