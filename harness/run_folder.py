@@ -168,6 +168,16 @@ class RunFolder:
         """The rows kept so far, in order. A last line that broke off is no row."""
         return self._final.get(kind, []) if self._final is not None else _read_rows(self._rows_path(kind))
 
+    def show(self, **facts: Any) -> None:
+        """Print what the rows kept so far come to, as the report will say it; `facts` are said as if run.json had them.
+
+        Nobody has asked yet whether the run ends well, so its status goes unmentioned.
+        """
+        from reports import documents
+        from reports.render import terminal
+
+        terminal.show(documents.of_rows(self._all_rows(), {**self._run, **facts}))
+
     def note(self, **facts: Any) -> None:
         """Add to run.json what is known only once the run is under way (a framework's version, say).
 
@@ -191,7 +201,7 @@ class RunFolder:
             return
         from reports import write as run_report  # here, because pandas takes half a second that a row need not wait for
 
-        rows = {kind: self.rows(kind) for kind in (kind_of(path.name) for path in self._kept())}
+        rows = self._all_rows()
         ended = {"status": status, "finished": _now(), "failures": list(failures), "timings": dict(timings or {})}
         counts = {kind: len(found) for kind, found in rows.items()}
         run = {**self._run, **ended, "rows": counts}
@@ -211,6 +221,9 @@ class RunFolder:
         for path in self._kept():
             path.unlink(missing_ok=True)
         self.let_go()
+
+    def _all_rows(self) -> dict[str, list[Row]]:
+        return {kind: self.rows(kind) for kind in (kind_of(path.name) for path in self._kept())}
 
     def _kept(self) -> list[Path]:
         return sorted(self.path.glob(".rows-*.jsonl"))

@@ -220,6 +220,7 @@ FORMATS: dict[str, Format] = {
     "split": Format(
         lambda value: clean(str(value)), lambda value: clean(str(value)).replace(" emulated", "*"), numeric=False
     ),
+    "flag": Format(lambda value: clean(str(value)), lambda value: clean(str(value))),
     "gain": _of_interval(lambda found: claimed(found, figure), lambda found: briefly_claimed(found, figure)),
     "share": _of_number(share),
     "percent": _of_number(percent),

@@ -1,73 +1,51 @@
-"""The files of a finished run: its tables as Parquet and CSV, its pictures, its `report.md`."""
+"""The files of a run: its tables as Parquet and CSV, its pictures, its report and its page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from reports import (
-    audit_report,
-    evaluation_report,
-    export_csv,
-    export_markdown,
-    export_parquet,
-    paper_report,
-    parity_report,
-    speed_report,
-    tables,
-    training_report,
-)
-from reports.figures.style import Picture
+from reports import atomic, documents, export_csv, export_parquet, tables
+from reports.document import Block, Document, Picture, Section
+from reports.documents.common import Run
+from reports.figures import style
+from reports.render import markdown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REPORT = "report.md"
 
-Tables = Mapping[str, Sequence[tables.Row]]  # kind -> rows
-Run = Mapping[str, Any]  # what run.json holds
 
-
-class Entry(NamedTuple):
-    """What a command's run is reported with."""
-
-    main: str  # the kind of table that no other command's run has
-    pictures: Callable[[Tables, Run], list[Picture]]
-    markdown: Callable[[Tables, Run, Mapping[str, str]], str]  # the last: pictures' file names and titles
-
-
-# A new command is one more entry here. Parity is last: a run of another may hold the checks that came before it.
-REPORTS: dict[str, Entry] = {
-    "speed": Entry("speed", speed_report.pictures, speed_report.markdown),
-    "train": Entry("training", training_report.pictures, training_report.markdown),
-    "evaluate": Entry("evaluation", evaluation_report.pictures, evaluation_report.markdown),
-    "paper": Entry("ledger", paper_report.pictures, paper_report.markdown),
-    "audit": Entry("audit", audit_report.pictures, audit_report.markdown),
-    "parity": Entry("parity", parity_report.pictures, parity_report.markdown),
-}
-
-
-def write(folder: Path, run: Run, rows: Tables) -> list[str]:
+def write(folder: Path, run: Run, rows: Mapping[str, Sequence[tables.Row]]) -> list[str]:
     """Write everything that `rows` (kind -> rows) and `run` (what `run.json` holds) give; returns the file names.
 
     Raises OSError.
     """
     written = []
-    for kind, found in rows.items():
-        table = tables.frame(kind, found)
+    frames = {kind: tables.frame(kind, found) for kind, found in rows.items()}
+    for kind, table in frames.items():
         export_parquet.write(table, folder / f"{kind}.parquet")
         export_csv.write(table, folder / f"{kind}.csv")
         written += [f"{kind}.parquet", f"{kind}.csv"]
-    entry = _entry(run, rows)
-    pictures = entry.pictures(rows, run)
-    for picture in pictures:
-        picture.draw(folder / picture.name)
-        written.append(picture.name)
-    text = entry.markdown(rows, run, {picture.name: picture.title for picture in pictures})
-    export_markdown.write(text, folder / REPORT)
+    document = documents.document_of(frames, run)
+    drawn = drawings(document)
+    for name, drawing in drawn.items():
+        written += style.save(drawing, folder / f"{name}.png")
+    atomic.write_bytes(markdown.text(document, drawn).encode(), folder / REPORT)
     return [*written, REPORT]
 
 
-def _entry(run: Run, rows: Tables) -> Entry:
-    """By the command; of one that is not known by the tables it left."""
-    known = REPORTS.get(str(run.get("command")))
-    fitting = (entry for entry in REPORTS.values() if rows.get(entry.main))
-    return known or next(fitting, REPORTS["parity"])
+def drawings(document: Document) -> dict[str, Figure]:
+    """The document's pictures that have anything to show, by name."""
+    found = {one.name: one.draw() for one in _pictures(document.sections) if one.draw is not None}
+    return {name: drawing for name, drawing in found.items() if drawing is not None}
+
+
+def _pictures(blocks: Sequence[Block]) -> Iterator[Picture]:
+    for block in blocks:
+        if isinstance(block, Picture):
+            yield block
+        elif isinstance(block, Section):
+            yield from _pictures(block.blocks)

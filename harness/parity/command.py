@@ -114,7 +114,7 @@ def _measured(
         preparations = book.preparations(options.levels if set(labels) - outside else ("forward",))
         schedule = Schedule(workspace, at_once, options.precision, parity, preparations, roll)
         schedule.run({spec.label: (spec, parity.assignments(spec.label)) for spec in specs})
-    show(parity.rows, sorted(forward_only))
+    folder.show()
     timings = {"seconds": time.monotonic() - started}
     timings |= {f"peak_memory_mb.{label}": value for label, value in parity.peak_memory_mb.items()}
     timings["peak_memory_mb.harness"] = environment.peak_memory_mb()
@@ -146,13 +146,6 @@ def _keeper(folder: RunFolder, verbose: bool) -> Callable[[Row], None]:
 
 def _short(value: Any) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def show(rows: Sequence[Row], forward_only: Sequence[str] = ()) -> None:
-    """The summary a person reads in ten seconds."""
-    from reports import parity_summary
-
-    parity_summary.show(rows, forward_only=forward_only)
 
 
 def exit_code(rows: Sequence[Row], problems: Sequence[Problem]) -> int:

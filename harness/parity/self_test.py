@@ -56,8 +56,6 @@ def run(options: ParityOptions) -> int:
 def _measured(
     options: ParityOptions, specs: Sequence[WorkerSpec], folder: RunFolder, roll: RollCall
 ) -> tuple[int, list[str], dict[str, float]]:
-    from reports import self_test as report
-
     started = time.monotonic()
     with material.workspace(folder.path) as workspace, Progress("self-test") as progress:
         file = workspace / "weights.safetensors"
@@ -84,7 +82,7 @@ def _measured(
         at_once = material.at_once(options, len(specs))
         schedule = Schedule(workspace, at_once, options.precision, test, roll=roll)
         schedule.run({spec.label: (spec, test.assignments(spec.label)) for spec in specs})
-    report.show(test.table)
+    folder.show()
     for line in test.false_alarms[:10]:
         say(f"false alarm: {line}")
     say(test.conclusion())

@@ -28,7 +28,6 @@ from impls import catalog, registry, weights
 from reports.render.terminal import Console
 
 ALL_MEASURED, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
-KINDS = ("speed", "sample", "layer", "peak", "exchange")
 
 Outcome = tuple[int, list[str], dict[str, float]]
 
@@ -167,18 +166,11 @@ def _measured(
             sweep.orders += folder.facts.get("order") or []
             sweep.resume(stands)
         sweep.measure(settings, whos)
-    show({kind: folder.rows(kind) for kind in KINDS}, folder.facts)
+    folder.show()
     if any(row["status"] not in KEPT for row in sweep.rows):
         going_on.tell(folder)
     timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}
     return exit_code(sweep.rows, sweep.beside), failures(sweep.rows, sweep.beside), timings
-
-
-def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:
-    """The summary a person reads in ten seconds."""
-    from reports import speed_summary
-
-    speed_summary.show(tables, run)
 
 
 def failures(rows: Sequence[Row], beside: Sequence[Row] = ()) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -28,6 +28,11 @@ DOCUMENTS: dict[str, Entry] = {
     "parity-self-test": Entry("self-test", self_test.document),
     "parity": Entry("parity", parity.document),
 }
+
+
+def of_rows(rows: Mapping[str, Sequence[tables.Row]], run: Run) -> Document:
+    """The same of plain rows, such as a run that is under way has. Raises ValueError where a row fits no table."""
+    return document_of({kind: tables.frame(kind, found) for kind, found in rows.items()}, run)
 
 
 def document_of(given: Tables, run: Run) -> Document:

@@ -93,6 +93,8 @@ def facts(run: Run) -> dict[str, str]:
     for one in run.get("changed") or ():
         was, now = ("not there" if value is None else str(value) for value in (one["was"], one["now"]))
         found[f"resumed {one['resumed']}"] = f"{one['what']} was {was}, then {now}"
+    for place, failure in enumerate(run.get("failures") or (), 1):
+        found[f"failure {place}"] = str(failure)
     return found
 
 

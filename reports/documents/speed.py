@@ -66,7 +66,7 @@ SETTINGS = (
     column("speed", "compile_s", label="compile s"),
     column("speed", "first_step_s", label="first step s"),
     Column("loss", meaning="Loss of the first and of the last step."),
-    column("speed", "stable", detail=Detail.BRIEF),
+    column("speed", "stable", format="flag", detail=Detail.BRIEF),
     Column("parity", meaning="Verdict on the very program that was timed; its worst error as a share of the limit."),
 )  # fmt: skip
 LAYERS = (

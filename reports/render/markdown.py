@@ -66,6 +66,8 @@ def _block(block: Block, level: int, pictures: Collection[str]) -> list[str]:
 
 def _notes(notes: Sequence[Note]) -> list[str]:
     """A sentence is a paragraph, several are a list, as findings always are."""
+    if not notes:
+        return []
     if len(notes) == 1 and not notes[0].title and not notes[0].status:
         return [_note(notes[0])]
     return ["\n".join(f"- {_note(note)}" for note in notes)]
@@ -75,7 +77,7 @@ def _note(note: Note) -> str:
     head = " ".join(filter(None, [note.status and f"**{escaped(note.status)}**", escaped(note.title)]))
     lines = "; ".join(line for line in note.text.splitlines() if line.strip())
     commands = [code(note.command)] if note.command else []
-    commands += [f"again: {code(note.again)}"] if note.again else []
+    commands += [f"(again: {code(note.again)})"] if note.again else []
     return " ".join([*filter(None, [": ".join(filter(None, [head, escaped(lines)]))]), *commands])
 
 

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import shown
 import speed_rows
 from parity_rows import passing
-from rich.console import Console
 from speed_rows import RUN, failed, speed
 
-from reports import speed_markdown, speed_summary
+from reports import tables as stored
 from reports import write as run_report
+from reports.documents.speed import EMULATED
 from reports.format import briefly, claimed, figure, interval
 from reports.statistics import Interval, location
-from reports.summaries import layers as speed_layers
-from reports.summaries.speed import digest, images_interval, peak_line
+from reports.summaries import layers
+from reports.summaries import speed as summary
+from reports.summaries.speed import images_interval, is_measured
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def printed(tables: dict[str, Any], width: int = 80, run: Any = RUN, **settings: Any) -> str:
-    file = io.StringIO()
-    speed_summary.show(tables, run, Console(file=file, width=width, **settings))
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+Tables = dict[str, Any]
+
+
+def printed(tables: Tables, width: int = 80, run: Any = RUN, **settings: Any) -> str:
+    return shown.terminal(tables, run, width, **settings)
+
+
+def report(tables: Tables, run: Any = RUN) -> str:
+    return shown.report(tables, run)
+
+
+def sentence_of(tables: Tables) -> str:
+    return shown.document(tables, RUN).verdict.sentence
+
+
+def settings(tables: Tables) -> list[dict[str, Any]]:
+    """The settings as the summary has them."""
+    return summary.settings(*(stored.frame(kind, tables.get(kind, ())) for kind in ("speed", "sample")))
+
+
+def measured(tables: Tables) -> list[dict[str, Any]]:
+    return [row for row in settings(tables) if is_measured(row)]
+
+
+def groups(rows: list[dict[str, Any]]) -> list[layers.Layers]:
+    return layers.groups(stored.frame("layer", rows))
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -41,7 +64,7 @@ def test_the_terminal_summary_is_the_golden_one(name: str, width: int) -> None:
 
 def test_the_report_is_the_golden_one() -> None:
     tables = speed_rows.split_tables() | {"layer": speed_rows.layers("torch", "tuned")}
-    text = speed_markdown.markdown(tables, RUN, {"throughput.png": "Images/s by batch size and framework"})
+    text = shown.report(tables, RUN, ["throughput"])
     assert text == (GOLDEN / "speed-report.md").read_text()
 
 
@@ -49,11 +72,11 @@ def test_nothing_wraps_in_the_tables_of_80_columns() -> None:
     for tables in (speed_rows.tables(), speed_rows.split_tables()):
         text = printed(tables)
         rows = [line for line in text.splitlines() if line.startswith(("torch ", "jax ", "tensorflow "))]
-        assert len([line for line in rows if line.endswith(("yes", "no"))]) == len(digest(tables).panels[0].lines)
+        assert len([line for line in rows if line.endswith(("yes", "no"))]) == len(measured(tables))
 
 
 def test_every_figure_of_the_report_has_its_signature() -> None:
-    text = speed_markdown.markdown(speed_rows.layered(), RUN)
+    text = report(speed_rows.layered())
     for row in speed_rows.layered()["speed"]:
         if row["status"] == "measured":
             assert f"`{row['signature']}`" in text
@@ -64,15 +87,14 @@ def test_emulated_devices_are_marked_and_never_called_a_speed_up() -> None:
     for row in tables["speed"]:
         if row["emulated"] == "yes":
             row["images_per_s"] *= 100  # however fast
-    found = digest(tables)
-    emulated = [line for line in found.panels[0].lines if line.row["emulated"] == "yes"]
+    emulated = [row for row in measured(tables) if row["emulated"] == "yes"]
     assert len(emulated) == 9
-    assert all(line.over_one is None and line.over_stock is None for line in emulated)
-    assert " x2" not in found.sentence
+    assert all(row["over_one"] is None and row["over_stock"] is None for row in emulated)
+    assert " x2" not in sentence_of(tables)
     text = printed(tables)
     assert text.count("x2*") == 9
     assert "no speed-up is claimed" in " ".join(text.split())
-    assert speed_markdown.EMULATED in speed_markdown.markdown(tables, RUN)
+    assert EMULATED.replace("*", r"\*") in report(tables)
 
 
 def test_real_devices_are_held_against_one() -> None:
@@ -80,27 +102,26 @@ def test_real_devices_are_held_against_one() -> None:
     two = speed("torch", "tuned", 128, devices=2, split="data", step_ms=5.5 * 128, bytes_exchanged=243_860_896)
     tables["speed"].append(two)
     tables["sample"] += speed_rows.samples(two)
-    [line] = [line for line in digest(tables).panels[0].lines if line.split]
-    assert line.over_one is not None and line.over_one.value == pytest.approx(10.0 / 5.5)
-    assert line.over_one.significant
+    [row] = [row for row in measured(tables) if row["split"] == "data"]
+    assert row["over_one"].value == pytest.approx(10.0 / 5.5)
+    assert row["over_one"].significant
     assert "1.82x" in printed(tables)
     assert "data x2, batch 128: each device sends 244 MB per step" in printed(tables, 200)
 
 
 def test_tuned_over_stock_is_paired_by_the_blocks_of_one_run() -> None:
-    found = digest(speed_rows.tables((32,)))
-    gains = {line.name: line.over_stock for line in found.panels[0].lines}
+    tables = speed_rows.tables((32,))
+    gains = {row["name"]: row["over_stock"] for row in measured(tables)}
     assert gains["torch stock"] is None
     assert gains["torch tuned"] is not None and gains["torch tuned"].significant
     assert gains["tensorflow tuned"] is not None and not gains["tensorflow tuned"].significant
-    assert "tensorflow 1.01x (not significant)" in found.sentence
+    assert "tensorflow 1.01x (not significant)" in sentence_of(tables)
 
 
 def test_a_row_that_is_not_equal_gives_no_figure() -> None:
     rows = [speed("torch", "stock"), speed("torch", "tuned", status="parity-failed", reason="norm1 is off")]
-    found = digest({"speed": rows})
-    assert [line.name for line in found.panels[0].lines] == ["torch stock"]
-    assert [line.name for line in found.failures] == ["torch tuned"]
+    assert [row["name"] for row in measured({"speed": rows})] == ["torch stock"]
+    assert [row["name"] for row in settings({"speed": rows})] == ["torch stock", "torch tuned"]
     text = printed({"speed": rows})
     assert "not equal to the reference" in text and "norm1 is off" in text
     assert "2.5" not in text
@@ -120,15 +141,13 @@ def test_a_row_that_is_not_equal_gives_no_figure() -> None:
     ],
 )
 def test_the_last_line_says_what_was_measured(rows: list[Any], sentence: str) -> None:
-    assert digest({"speed": rows}).sentence == sentence
+    assert sentence_of({"speed": rows}) == sentence
     assert " ".join(printed({"speed": rows}, 300).splitlines()[-1].split()) == sentence
 
 
 def test_a_setting_measured_twice_counts_once_and_the_last_time() -> None:
     rows = [failed("jax", "tuned", "crashed", "killed"), speed("jax", "tuned")]
-    found = digest({"speed": rows})
-    assert not found.failures
-    assert len(found.panels[0].lines) == 1
+    assert len(settings({"speed": rows})) == len(measured({"speed": rows})) == 1
 
 
 def test_outside_text_is_never_taken_for_markup_nor_obeyed() -> None:
@@ -137,9 +156,9 @@ def test_outside_text_is_never_taken_for_markup_nor_obeyed() -> None:
     text = printed({"speed": rows})
     assert "[red]x[/bold]" in text
     assert not {"\x1b", "\x07"} & set(text)
-    report = speed_markdown.markdown({"speed": rows}, {})
-    assert r"\\x1b[2J \| \`\<b>\` \*y\* second \\x07line" in report
-    assert "\x1b" not in report
+    told = report({"speed": rows}, {})
+    assert r"\\x1b[2J | \`\<b>\` \*y\*; second \\x07line" in told
+    assert "\x1b" not in told
 
 
 def test_of_a_long_reason_the_first_and_the_last_lines_are_shown() -> None:
@@ -150,8 +169,8 @@ def test_of_a_long_reason_the_first_and_the_last_lines_are_shown() -> None:
 
 def test_many_failures_leave_the_summary_short() -> None:
     rows = [failed("jax", "stock", "does-not-fit", "too large", batch_size=n) for n in range(1, 30)]
-    assert "21 more settings without a figure" in printed({"speed": rows})
-    assert speed_markdown.markdown({"speed": rows}, {}).count("| too large |") == 29
+    assert "21 more in report.md" in printed({"speed": rows})
+    assert report({"speed": rows}, {}).count(": too large") == 29
 
 
 def test_missing_figures_are_blank() -> None:
@@ -160,7 +179,7 @@ def test_missing_figures_are_blank() -> None:
     )
     text = printed({"speed": [row]})
     assert "100" in text and "±" not in text and "None" not in text and "nan" not in text
-    assert "None" not in speed_markdown.markdown({"speed": [row]}, {})
+    assert "None" not in report({"speed": [row]}, {})
 
 
 def test_numpy_numbers_are_numbers() -> None:
@@ -195,21 +214,20 @@ CLOSE = {"stock": [320.0, 330.0, 310.0], "tuned": [160.0, 168.0, 152.0]}
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_ratio_that_may_be_chance_is_no_claim_and_names_no_fastest(width: int) -> None:
     tables = timed("stock", "tuned", blocks=FAR_APART)
-    [_, tuned] = digest(tables).panels[0].lines
-    assert tuned.over_stock is not None
-    assert tuned.over_stock.vague
+    [_, tuned] = measured(tables)
+    assert tuned["over_stock"].vague
     text = printed(tables, width)
     assert "not significant" in text
-    sentence = " ".join(digest(tables).sentence.split())
+    sentence = sentence_of(tables)
     assert "fastest, the difference not significant: torch tuned, batch 32 or torch stock, batch 32" in sentence
     assert "(not significant)" in sentence
-    for said in (text, speed_markdown.markdown(tables, RUN)):
+    for said in (text, report(tables)):
         assert "tells nothing" in " ".join(said.split())
         assert "±5" not in said
 
 
 def test_the_fastest_is_named_where_its_interval_leaves_out_every_other() -> None:
-    found = digest(timed("stock", "tuned", blocks=CLOSE)).sentence
+    found = sentence_of(timed("stock", "tuned", blocks=CLOSE))
     assert "fastest: torch tuned, batch 32 (200 (177–227) images/s" in found
     assert "torch 2.00x ±" in found
 
@@ -217,7 +235,7 @@ def test_the_fastest_is_named_where_its_interval_leaves_out_every_other() -> Non
 def test_many_that_may_be_fastest_share_the_place_and_are_counted() -> None:
     rows = [speed("torch", "tuned", batch, step_ms=10.0 * batch) for batch in (8, 16, 32, 64, 128)]
     tables = {"speed": rows, "sample": [one for row in rows for one in speed_rows.samples(row)]}
-    assert "or 2 more" in digest(tables).sentence
+    assert "or 2 more" in sentence_of(tables)
 
 
 def test_an_interval_that_an_earlier_version_cut_off_at_zero_is_shown_all_the_same() -> None:
@@ -228,29 +246,29 @@ def test_an_interval_that_an_earlier_version_cut_off_at_zero_is_shown_all_the_sa
     below = images_interval(row | {"step_ms_low": -3.0})  # its bar would be drawn to the left of nothing
     assert below is not None and below.high == math.inf
     assert "(64.0 to inf)" in printed({"speed": [row]}, 120)
-    assert "(64.0 to inf)" in speed_markdown.markdown({"speed": [row]}, RUN)
-    assert "320 (0 to 500)" in speed_markdown.markdown({"speed": [row]}, RUN)
+    assert "(64.0 to inf)" in report({"speed": [row]})
+    assert "320 (0 to 500)" in report({"speed": [row]})
     [layer] = [one for one in speed_rows.layers("torch", "tuned") if (one["layer"], one["pass"]) == ("fc8", "backward")]
     layer |= {"step_ms": 1.0, "step_ms_low": 0.0, "step_ms_high": 4.0}
-    assert "1.00 (0 to 4.00)" in speed_markdown.markdown({"layer": [layer]}, RUN)
+    assert "1.00 (0 to 4.00)" in report({"layer": [layer]})
 
 
 def test_one_block_says_so_wherever_its_figure_stands() -> None:
     tables = timed("stock", "tuned", blocks={"stock": [320.0], "tuned": [160.0]})
     assert "200 (n = 1)" in printed(tables)
     assert "2.00x (n = 1)" in printed(tables)
-    report = speed_markdown.markdown(tables, RUN)
-    assert "160 (n = 1)" in report
-    assert "200 (n = 1)" in report
-    assert "not judged" in digest(tables).sentence
+    told = report(tables)
+    assert "160 (n = 1)" in told
+    assert "200 (n = 1)" in told
+    assert "not judged" in sentence_of(tables)
 
 
 def test_a_layer_that_is_not_told_apart_from_zero_stays_in_the_table() -> None:
     rows = speed_rows.layers("torch", "tuned")
     lost = next(row for row in rows if (row["layer"], row["pass"]) == ("drop6", "backward"))
     lost |= BARE | {"step_ms": 0.0, "tflops": None, "note": "not told apart from 0"}
-    report = speed_markdown.markdown({"layer": rows}, RUN)
-    assert "| drop6 | backward | 0 (not told apart from 0) |" in report
+    told = report({"layer": rows})
+    assert "| drop6 | backward | 0 (no interval) |" in told and "not told apart from 0 |" in told
 
 
 def test_a_layers_share_that_is_known_badly_is_a_range() -> None:
@@ -258,14 +276,15 @@ def test_a_layers_share_that_is_known_badly_is_a_range() -> None:
     first = next(row for row in rows if (row["layer"], row["pass"]) == ("conv2", "backward"))
     others = sum(row["step_ms"] for row in rows) - first["step_ms"]
     first |= {"step_ms_low": others / 9, "step_ms_high": others}
-    assert "most time in conv2 backward 39% (10% to 50%), " in speed_layers.groups(rows)[0].sentence
+    assert "most time in conv2 backward 39% (10% to 50%), " in report({"layer": rows})
 
 
 def test_a_peak_is_its_fastest_round_beside_the_slowest_and_no_interval() -> None:
     rows = [speed_rows.peak("torch", "matmul", 0.4), speed_rows.peak("jax", "matmul", 0.4, **BARE)]
-    report = speed_markdown.markdown({"peak": rows}, RUN)
-    assert "40.0 (slowest round 42.0)" in report
-    assert "40.0 (one round)" in report
+    told = report({"peak": rows})
+    assert "slowest round ms" in told
+    assert "| 40.0 | 42.0 |" in told
+    assert "| 40.0 |  |" in told
 
 
 @pytest.mark.parametrize(
@@ -292,26 +311,29 @@ def test_a_ratio_is_claimed_where_its_interval_leaves_out_one() -> None:
 
 
 def test_the_peak_line_names_the_probe_and_who_reached_it() -> None:
-    peaks = speed_rows.peaks()
-    assert peak_line(peaks, "cpu", "float32") == "peak 487 GFLOP/s: convolution in torch; copy 18.0 GB/s"
-    assert peak_line(peaks, "cpu", "bfloat16") == "copy 18.0 GB/s"
-    assert not peak_line(peaks, "cuda", "float32")
+    def told(**changes: Any) -> str:
+        return printed({"speed": [speed("jax", "stock", **changes)], "peak": speed_rows.peaks()})
+
+    assert "peak 487 GFLOP/s: convolution in torch; copy 18.0 GB/s" in told()
+    assert "\ncopy 18.0 GB/s\n" in told(precision="bfloat16")
+    assert "GB/s" not in told(device="cuda")
 
 
 def test_the_layers_say_what_bounds_them() -> None:
-    [one] = speed_layers.groups(speed_rows.layers("torch", "tuned"))
+    rows = speed_rows.layers("torch", "tuned")
+    [one] = groups(rows)
     assert [row["step_ms"] for row in one.rows] == sorted((row["step_ms"] for row in one.rows), reverse=True)
-    assert one.sentence.startswith("most time in conv2 backward 15%")
-    assert "77% of it bound by compute, at 81% of that roof" in one.sentence
+    assert "most time in conv2 backward 15%" in report({"layer": rows})
+    assert "77% of it bound by compute, at 81% of that roof" in report({"layer": rows})
     assert one.whole is not None and one.rest is not None
 
 
 def test_layers_without_a_roof_or_a_time_say_less() -> None:
     rows = [row | {"fraction_of_roof": None} for row in speed_rows.layers("torch", "tuned")]
-    assert "roof" not in speed_layers.groups(rows)[0].sentence
+    assert "of that roof" not in report({"layer": rows})
     bare = [row | {"step_ms": None} for row in rows]
-    assert speed_layers.groups(bare) == []
-    assert "bounds" not in speed_markdown.markdown({"layer": bare}, {})
+    assert groups(bare) == []
+    assert "bounds" not in report({"layer": bare}, {})
 
 
 @pytest.mark.parametrize(
@@ -337,7 +359,7 @@ def test_figures_that_are_none_say_so() -> None:
 def test_a_run_broken_off_says_so() -> None:
     run = RUN | {"status": "interrupted"}
     assert "not finished (status interrupted)" in printed(speed_rows.tables(), run=run)
-    assert "not finished" in speed_markdown.markdown(speed_rows.tables(), run)
+    assert "not finished" in report(speed_rows.tables(), run)
 
 
 @pytest.mark.parametrize(

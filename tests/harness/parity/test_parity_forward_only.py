@@ -22,7 +22,8 @@ from harness.parity.verdict import Judgement
 from harness.progress import Progress
 from impls import registry
 from impls.spec_json import layer_from_json
-from reports import parity_summary
+from reports import documents
+from reports.render import markdown
 
 NAME = "onnxruntime"
 
@@ -139,5 +140,6 @@ def test_asked_by_name_for_what_it_lacks_it_is_refused(changes: dict[str, Any], 
 def test_the_report_says_that_it_is_forward_only() -> None:
     rows = [{"level": "layer", "framework": NAME, "tuning": "stock", "verdict": "pass"}]
     told = "Forward only, without gradients, loss and training: onnxruntime."
-    assert told in parity_summary.markdown(rows, {"command": "parity", "forward_only": [NAME]})
-    assert told not in parity_summary.markdown(rows, {"command": "parity", "forward_only": []})
+    for names in ([NAME], []):
+        document = documents.of_rows({"parity": rows}, {"command": "parity", "forward_only": names})
+        assert (told in markdown.text(document)) == bool(names)
