@@ -291,12 +291,12 @@ def _tables_of(kind: str) -> tuple[str, str]:
 
 
 def _read_table(path: Path, kind: str) -> list[Row]:
-    from reports import export_parquet, tables
+    from reports import tables
 
     if Path(kind).name != kind:
         raise UsageError(f"{path} names a table {kind!r}, which is no file's name")
     try:
-        return tables.records(export_parquet.read(kind, path / f"{kind}.parquet"))
+        return tables.records(tables.read_parquet(kind, path / f"{kind}.parquet"))
     except (OSError, ValueError) as error:  # what pyarrow raises for a damaged file is one of the two
         raise UsageError(f"cannot read {path / kind}.parquet: {str(error).splitlines()[0]}") from None
 

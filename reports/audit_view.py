@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports import audit_markdown, audit_summary, export_csv, tables
+from reports import audit_markdown, audit_summary, tables
 from reports.format import Row
 from reports.render.terminal import Console
 
@@ -28,7 +28,7 @@ def render(rows: Sequence[Row], run: Mapping[str, Any], form: str) -> str:
         return audit_markdown.listing(rows, run)
     table = tables.frame("audit", rows)
     if form == "csv":
-        return export_csv.text(table)
+        return tables.csv_text(table)
     plain = [{name: _finite(value) for name, value in row.items()} for row in tables.records(table)]
     return json.dumps(plain, indent=2, allow_nan=False) + "\n"
 

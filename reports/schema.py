@@ -25,7 +25,7 @@ class Column:
     name: str  # of the value in a row
     type: Dtype = "string"
     meaning: str = ""  # in a sentence, for the data dictionary and for who points at the heading
-    unit: str = ""  # of the stored value, such as ms; a fraction is "1"
+    unit: str = ""  # of the stored value, such as ms; of a number without one "1"; texts have none
     label: str = ""  # heading; the name without underscores where empty
     format: str = ""  # of reports.format.FORMATS; by the type where empty
     detail: Detail = Detail.FULL
@@ -51,346 +51,334 @@ class Kind:
     name: str
     meaning: str  # of one row
     columns: tuple[Column, ...]
+    large: bool = False  # a row for each image and network: written piece by piece, and left to who reads its file
 
 
-PARITY_COLUMNS: Columns = {
-    "level": "string",
-    "case": "string",
-    "tensor": "string",
-    "framework": "string",
-    "device": "string",
-    "precision": "string",
-    "elements": "Int64",
-    "max_abs_error": "Float64",
-    "rms_error": "Float64",
-    "max_ulp": "Float64",  # a float64 reference lies between two floats, so the distance has a fraction
-    "gauge_ratio": "Float64",
-    "baseline_ratio": "Float64",
-    "zeros": "Int64",
-    "ties": "Int64",
-    "verdict": "string",
-    "reason": "string",
-    "signature": "string",
-    "tuning": "string",
-    "layer": "string",
-    "cause": "string",
-}
+def _text(name: str, meaning: str, label: str = "") -> Column:
+    return Column(name, "string", meaning, label=label)
 
-SELF_TEST_COLUMNS: Columns = {
-    "fault": "string",
-    "planted_in": "string",
-    "framework": "string",
-    "caught": "string",
-    "caught_at": "string",
-    "named": "string",
-    "expected": "string",
-    "localised": "string",
-    "cause_named": "string",
-}
+
+def _whole(name: str, unit: str, meaning: str, label: str = "", form: str = "") -> Column:
+    """A count of its unit, or of the unit "1" what only has a number: a seed, a place."""
+    return Column(name, "Int64", meaning, unit, label, form or ("whole" if unit == "1" else "count"))
+
+
+def _number(name: str, unit: str, meaning: str, label: str = "", form: str = "") -> Column:
+    return Column(name, "Float64", meaning, unit, label, form or ("short" if unit == "1" else "figure"))
+
+
+def _share(name: str, meaning: str, label: str = "") -> Column:
+    return _number(name, "1", meaning, label, "share")
+
+
+def _error(name: str, meaning: str, label: str = "") -> Column:
+    """Stored as a share of 1, and shown as a percentage."""
+    return _number(name, "1", meaning, label, "percent")
+
+
+def _loss(name: str, meaning: str) -> Column:
+    return _number(name, "1", meaning, form="loss")
+
+
+def _optional(*columns: Column) -> tuple[Column, ...]:
+    return tuple(replace(one, optional=True) for one in columns)
+
+
+# fmt: off
+
+# What several tables have in common.
+FRAMEWORK = _text("framework", "The framework, or an implementation from outside by its target.")
+TUNING = _text("tuning", "stock, as the framework's documentation has it, or tuned, the fastest way known.")
+NETWORK = _text("network", "The network, by its name in `alexbench networks`.")
+DEVICE = _text("device", "The device: cpu, cuda or cuda:N.")
+DEVICES = _whole("devices", "devices", "How many devices share the network.")
+SPLIT = _text("split", "How the devices share the network: none, model, data or hybrid.")
+PRECISION = _text("precision", "The precision of the computation: float32, tf32, bfloat16 or float16.")
+BATCH_SIZE = _whole("batch_size", "images", "Images of one step, on all devices together.", "batch", "whole")
+INPUT = _text("input", "Where batches come from: synthetic (on the device already), host (its memory) or file.")
+PHASE = _text("phase", "What is timed: train-step, forward-backward or forward.")
+SIGNATURE = _text("signature", "What must stand beside a figure: version, network, weights, seed, framework and so on.")
+REASON = _text("reason", "Why there is no figure.")
+DATA = _text("data", "The images, by the name of their source.")
+SEED = _whole("seed", "1", "What initial weights, batches, crops and dropout masks were drawn from.")
+LABEL = _text("label", "The training's name, which tells it from the run's others.")
+EPOCH = _whole("epoch", "epochs", "Epochs done.")
+EPOCHS = _whole("epochs", "epochs", "Epochs that the training took.")
+LEARNING_RATE = _number("learning_rate", "1", "The learning rate until then.")
+EPOCHS_LOSS = _loss("loss", "Mean loss of the epoch's steps.")
+WEIGHTS = _text("weights", "The weights, by the first digits of their hash, or an ensemble by its number of networks.")
+FILE = _text("file", "The file of the weights, or several.")
+IMAGES = _whole("images", "images", "Images that the errors are counted on.")
+CROPS = _whole("crops", "views", "Views of each image that are averaged: 1, the centre, or 10, as in the paper.")
+TOP1 = _error("top1_error", "Share of images whose class is not the most probable one.", "top-1 error %")
+TOP5 = _error("top5_error", "Share of images whose class is not among the five most probable.", "top-5 error %")
+PAPER_TOP1 = _error("paper_top1", "The published top-1 error.", "published top-1 %")
+PAPER_TOP5 = _error("paper_top5", "The published top-5 error.", "published top-5 %")
+COMPARABLE = _text("comparable", "yes: the same network, on all the images of the published figure and no others.")
+PLACE = _whole("image", "1", "The image's place in its part of the data, from 0.")
+VARIED = _text("network", "The network that the variants are made of.")
+TFLOPS = _number("tflops", "TFLOP/s", "Work asked for, a multiply-add counted as two, over time.", "TFLOP/s")
 
 # What makes one setting of a speed run, in every table that has it.
-SETTING: Columns = {
-    "framework": "string",
-    "tuning": "string",
-    "network": "string",
-    "device": "string",
-    "devices": "Int64",
-    "split": "string",
-    "precision": "string",
-    "batch_size": "Int64",
-    "input": "string",  # synthetic, host or file
-    "phase": "string",  # train-step, forward-backward or forward
-}
-_STEP: Columns = {"step_ms": "Float64", "step_ms_low": "Float64", "step_ms_high": "Float64"}
-
-SPEED_COLUMNS: Columns = {
-    "framework": "string",
-    "tuning": "string",
-    "network": "string",
-    "device": "string",
-    "devices": "Int64",
-    "split": "string",
-    "emulated": "string",
-    "precision": "string",
-    "batch_size": "Int64",
-    "input": "string",
-    "phase": "string",
-    "compile_s": "Float64",
-    "first_step_s": "Float64",
-    "samples": "Int64",
-    **_STEP,
-    "images_per_s": "Float64",
-    "peak_memory_mb": "Float64",
-    "tflops": "Float64",  # algorithmic: the work the network asks for, however it was computed
-    "fraction_of_peak": "Float64",
-    "joules_per_image": "Float64",
-    "loss_first": "Float64",
-    "loss_last": "Float64",
-    "stable": "string",
-    "note": "string",
-    "signature": "string",
-    "status": "string",  # measured, parity-failed, does-not-fit, unsupported, missing, crashed or timed-out
-    "reason": "string",
-    "verdict": "string",  # of the check of the very program that was timed
-    "gauge": "Float64",  # that check's worst ratio of error to limit
-    "bytes_exchanged": "Int64",  # per device and step
-    "exchange_share": "Float64",  # of the step, at the measured copy bandwidth: a lower bound
-    "block_spread": "Float64",
-    "clock_mhz": "Float64",
-    "throttled": "string",
-    "weights_changed": "string",
-}
-
-SAMPLE_COLUMNS: Columns = {
-    **SETTING,
-    "block": "Int64",
-    "index": "Int64",
-    "steps": "Int64",
-    "seconds": "Float64",  # of these steps together
-    "warm": "string",  # yes: counted; no: before the steady state
-}
-
-LAYER_COLUMNS: Columns = {
-    "framework": "string",
-    "tuning": "string",
-    "network": "string",
-    "device": "string",
-    "precision": "string",
-    "batch_size": "Int64",
-    "layer": "string",
-    "pass": "string",  # forward, backward, or all
-    **_STEP,
-    "share": "Float64",  # of the sum of the layers
-    "gflops": "Float64",  # work, in GFLOP
-    "mbytes": "Float64",  # the least traffic that work needs
-    "tflops": "Float64",
-    "gb_per_s": "Float64",
-    "roof_tflops": "Float64",
-    "fraction_of_roof": "Float64",
-    "bound": "string",  # compute or memory
-    "signature": "string",
-    "note": "string",  # why a time has no interval
-}
-
-PEAK_COLUMNS: Columns = {
-    "framework": "string",
-    "device": "string",
-    "precision": "string",
-    "probe": "string",  # matmul, convolution or copy
-    "size": "Int64",
-    **_STEP,
-    "tflops": "Float64",
-    "gb_per_s": "Float64",
-    "best": "string",  # yes on the one peak and the one bandwidth that every figure is held against
-    "signature": "string",
-}
-
-EXCHANGE_COLUMNS: Columns = {
-    "network": "string",
-    "split": "string",
-    "devices": "Int64",
-    "batch_size": "Int64",
-    "precision": "string",
-    "where": "string",
-    "what": "string",
-    "bytes": "Int64",
-    "share": "Float64",
-}
-
-# Errors are shares of 1 in every table.
-TRAINING_COLUMNS: Columns = {
-    "framework": "string",
-    "network": "string",
-    "data": "string",
-    "epoch": "Int64",  # epochs done
-    "step": "Int64",  # steps done
-    "learning_rate": "Float64",
-    "loss": "Float64",  # mean over the epoch's steps
-    "top1_error": "Float64",  # of the validation part
-    "top5_error": "Float64",
-    "images_per_s": "Float64",
-    "signature": "string",
-    "label": "string",  # tells apart several trainings in one framework
-    "seed": "Int64",
-    "recipe": "string",
-    "phase": "string",  # epoch
-    "seconds": "Float64",
-    "best": "string",  # yes: the lowest top-1 error until then
-    "tuning": "string",
-    "precision": "string",
-    "device": "string",
-    "devices": "Int64",
-    "split": "string",
-}
-
-LOSS_COLUMNS: Columns = {
-    "framework": "string",
-    "label": "string",
-    "step": "Int64",
-    "loss": "Float64",
-    "learning_rate": "Float64",
-}
-
-EVALUATION_COLUMNS: Columns = {
-    "framework": "string",
-    "network": "string",
-    "weights": "string",  # short hash, or "ensemble of 3"
-    "data": "string",
-    "images": "Int64",
-    "crops": "Int64",
-    "top1_error": "Float64",
-    "top1_low": "Float64",  # of the 95 % interval
-    "top1_high": "Float64",
-    "top5_error": "Float64",
-    "top5_low": "Float64",
-    "top5_high": "Float64",
-    "paper_top1": "Float64",
-    "paper_top5": "Float64",
-    "comparable": "string",  # yes: the same network on the same images as the published figure
-    "signature": "string",
-    "part": "string",
-    "file": "string",
-    "status": "string",  # measured, unsupported, missing, crashed or timed-out
-    "reason": "string",
-    "tuning": "string",
-    "precision": "string",
-    "device": "string",
-    "images_per_s": "Float64",
-    "differing_views": "Int64",
-}
-
-CLASS_ERROR_COLUMNS: Columns = {
-    "framework": "string",
-    "weights": "string",
-    "crops": "Int64",
-    "class": "Int64",
-    "name": "string",
-    "images": "Int64",
-    "top1_error": "Float64",
-    "top5_error": "Float64",
-}
-
-# Only images whose top-1 or top-5 credit differs between two frameworks.
-AGREEMENT_COLUMNS: Columns = {
-    "weights": "string",
-    "crops": "Int64",
-    "image": "Int64",
-    "name": "string",
-    "label": "string",
-    "framework_a": "string",
-    "predicted_a": "string",
-    "probability_a": "Float64",
-    "framework_b": "string",
-    "predicted_b": "string",
-    "probability_b": "Float64",
-    "margin_a": "Float64",  # between the two likeliest classes
-    "margin_b": "Float64",
-}
-
-LEDGER_COLUMNS: Columns = {
-    "section": "string",
-    "claim": "string",
-    "source": "string",
-    "paper": "string",  # the figure as it is printed there, or in the note that the section names
-    "ours": "string",
-    "low": "Float64",
-    "high": "Float64",
-    "verdict": "string",  # holds, contradicted, measured or needs ImageNet; of a study note also misnamed
-    "on": "string",  # the data it was measured on; of a study note the network that decides
-    "command": "string",  # that would decide it
-    "note": "string",
-    "signature": "string",
-}
-
-ABLATION_COLUMNS: Columns = {
-    "ablation": "string",
-    "variant": "string",
-    "seed": "Int64",
-    "baseline_error": "Float64",
-    "variant_error": "Float64",
-    "difference": "Float64",  # variant less baseline
-    "epochs": "Int64",
-    "data": "string",
-    "signature": "string",
-}
-
-PUBLISHED_COLUMNS: Columns = {
-    "table": "string",
-    "model": "string",
-    "paper_top1": "Float64",
-    "paper_top5": "Float64",
-    "ours_top1": "Float64",
-    "ours_low1": "Float64",
-    "ours_high1": "Float64",
-    "ours_top5": "Float64",
-    "ours_low5": "Float64",
-    "ours_high5": "Float64",
-    "data": "string",
-    "comparable": "string",
-    "note": "string",
-    "run": "string",  # which of the user's networks ours is of
-}
-
-# Of figure 1: counted on training images after each epoch.
-TRAINING_ERROR_COLUMNS: Columns = {
-    "framework": "string",
-    "variant": "string",  # relu or tanh
-    "seed": "Int64",
-    "epoch": "Int64",
-    "training_error": "Float64",
-    "loss": "Float64",
-    "learning_rate": "Float64",
-    "network": "string",
-    "data": "string",
-    "signature": "string",
-}
-
-AUDIT_COLUMNS: Columns = {
-    "network": "string",
-    "against": "string",  # the reference
-    "facet": "string",  # what departs; together: all measured departures at once
-    "place": "string",  # layers of the reference
-    "theirs": "string",
-    "reference": "string",
-    "consequence": "string",  # its kind, from foreign layer and another function to same function
-    "parameters_change": "Int64",  # of the reference with this departure alone
-    "multiply_adds_change": "Int64",
-    "memory_change_mb": "Float64",  # MiB of float32 for one image: outputs and weights
-    "logits_change": "Float64",  # norm of the difference over the reference's norm
-    "logits_cosine": "Float64",
-    "top5_kept": "Float64",  # share of the reference's first five classes
-    "gradient_change": "Float64",
-    "gradient_cosine": "Float64",
-    "why": "string",
-    "note": "string",  # why it was not measured
-    "signature": "string",
-}
-
-_KINDS: dict[str, Columns] = {
-    "parity": PARITY_COLUMNS,
-    "self-test": SELF_TEST_COLUMNS,
-    "speed": SPEED_COLUMNS,
-    "sample": SAMPLE_COLUMNS,
-    "layer": LAYER_COLUMNS,
-    "peak": PEAK_COLUMNS,
-    "exchange": EXCHANGE_COLUMNS,
-    "training": TRAINING_COLUMNS,
-    "loss": LOSS_COLUMNS,
-    "evaluation": EVALUATION_COLUMNS,
-    "class-error": CLASS_ERROR_COLUMNS,
-    "agreement": AGREEMENT_COLUMNS,
-    "ledger": LEDGER_COLUMNS,
-    "ablation": ABLATION_COLUMNS,
-    "published": PUBLISHED_COLUMNS,
-    "training-error": TRAINING_ERROR_COLUMNS,
-    "audit": AUDIT_COLUMNS,
-}
+SETTING = (FRAMEWORK, TUNING, NETWORK, DEVICE, DEVICES, SPLIT, PRECISION, BATCH_SIZE, INPUT, PHASE)
+STEP = (
+    _number("step_ms", "ms", "Milliseconds of one run: the geometric mean of the blocks' medians.", "step ms"),
+    _number("step_ms_low", "ms", "Lower end of its 95 % interval; missing where the blocks give none."),
+    _number("step_ms_high", "ms", "Upper end of its 95 % interval; missing where the blocks give none."),
+)
 
 # A new kind is one more entry here.
-TABLES: dict[str, Kind] = {
-    kind: Kind(kind, "", tuple(Column(name, dtype) for name, dtype in columns.items()))
-    for kind, columns in _KINDS.items()
-}
+_KINDS = (
+    Kind("parity", "One tensor of one framework in one tuning, compared with the float64 reference.", (
+        _text("level", "operator, layer (fed the reference's own input), forward, gradient, training or split."),
+        _text("case", "What was computed: the operator with its shapes, or the photographs, batch or steps."),
+        _text("tensor", "An output (y or its layer's name), a gradient or parameter, a loss, LAYER/decisions, or top5,"
+              " the five classes most probable; empty where nothing came."),
+        FRAMEWORK, _text("device", "The device, as the framework names it."), PRECISION,
+        _whole("elements", "elements", "Elements of the tensor."),
+        _number("max_abs_error", "1", "Largest difference from the reference, in the tensor's own units."),
+        _number("rms_error", "1", "Root mean square difference from the reference, in the tensor's own units."),
+        _number("max_ulp", "ulp", "Largest difference in units in the last place of the reference's element; it has a"
+                " fraction, as a float64 reference lies between two floats.", form="short"),
+        _number("gauge_ratio", "1", "Largest difference of an element over what rounding can cause in it: c(K)·u·G,"
+                " or eight predicted standard deviations after several layers. Above 1 fails.", "error / gauge"),
+        _number("baseline_ratio", "1", "The rms error over that of plain float32 NumPy, or that predicted for plain"
+                " sums if larger, plus what turned decisions excuse. Above 2 (training 8) fails.", "error / baseline"),
+        _whole("zeros", "elements", "Elements whose reference is 0."),
+        _whole("ties", "1", "Windows of a max-pool with two largest values; of LAYER/decisions those that came out"
+               " otherwise; of top5 the places exchanged within rounding.", form="count"),
+        _text("verdict", "pass, fail, vacuous (proves nothing), not-observed (not returned) or error (did not run)."),
+        _text("reason", "Why the verdict is not pass."),
+        SIGNATURE, TUNING,
+        _text("layer", "The layer compared; of a failure the one at fault, or loss, or sgd."),
+        _text("cause", "The mistake that explains the failure, where one was recognised."),
+        *_optional(
+            _number("baseline_rms", "1", "The rms error of plain float32 NumPy in the same forward pass."),
+            _number("gauge_rms", "1", "The rms error that rounding is predicted to cause: one standard deviation."),
+            _number("reference_rms", "1", "Root mean square of the reference, which errors are relative to."),
+        ),
+    )),
+    Kind("self-test", "One known mistake, planted in one framework.", (
+        _text("fault", "The mistake.", "planted fault"),
+        _text("planted_in", "The layer it was planted in, or loss, or sgd.", "in"), FRAMEWORK,
+        _text("caught", "yes: a check failed."), _text("caught_at", "The first level at which one failed.", "at level"),
+        _text("named", "The place that the comparison named."), _text("expected", "The place that it should name."),
+        _text("localised", "yes: they are the same."), _text("cause_named", "yes: it named the very mistake."),
+        *_optional(
+            TUNING, _text("levels", "All levels at which a check failed."),
+            _text("reason", "Why the first check failed."), _text("cause", "The mistake that the comparison named."),
+        ),
+    )),
+    Kind("speed", "One setting in one framework and tuning.", (
+        *SETTING[:6],
+        _text("emulated", "yes: the devices are one processor in truth, and their time is no speed-up."),
+        *SETTING[6:],
+        _number("compile_s", "s", "Compilation before the first step; missing where there is none.", "compile s"),
+        _number("first_step_s", "s", "The first step.", "first step s"),
+        _whole("samples", "samples", "Timed samples in all blocks."),
+        *STEP,
+        _number("images_per_s", "images/s", "The batch's images over the step's time.", "images/s"),
+        _number("peak_memory_mb", "MiB", "The most memory in use from the warm-up on, by the worker or on its GPU.",
+                "memory MiB"),
+        TFLOPS,
+        _share("fraction_of_peak", "tflops over the best matrix product or convolution of the run.", "of peak"),
+        _number("joules_per_image", "J", "Energy that the GPUs took for each image.", "J/image"),
+        _loss("loss_first", "Loss of the first step of the warm-up; of the phase forward the logits' mean size."),
+        _loss("loss_last", "The same after the last timed step."),
+        _text("stable", "no: a wide interval, blocks that lie apart, no steady state, or clocks held back."),
+        _text("note", "Why it is not stable."),
+        SIGNATURE,
+        _text("status", "measured, parity-failed, does-not-fit, unsupported, missing, crashed or timed-out."),
+        REASON,
+        _text("verdict", "Of the check of the very program that was timed: pass, fail or vacuous."),
+        _number("gauge", "1", "That check's largest error over its limit; above 1 fails."),
+        _whole("bytes_exchanged", "bytes", "What each device sends in a step."),
+        _share("exchange_share", "Share of the step that this takes at the measured copy bandwidth, at the least."),
+        _share("block_spread", "Largest less smallest of the blocks' medians, over their median."),
+        _number("clock_mhz", "MHz", "Median clock of the GPUs, or mean clock of the processor's cores, in the blocks."),
+        _text("throttled", "yes: a GPU's clock was held back."),
+        _text("weights_changed", "yes: every weight moved in the timed steps."),
+    )),
+    Kind("sample", "One timed sample of one setting: some steps in a row.", (
+        *SETTING,
+        _whole("block", "1", "The block, from 1; 0 is before the steady state."),
+        _whole("index", "1", "The sample's place in its block, from 0."),
+        _whole("steps", "steps", "Steps timed together."),
+        _number("seconds", "s", "Their time together."),
+        _text("warm", "yes: it counts; no: it came before the steady state."),
+    )),
+    Kind("layer", "One pass through one layer alone.", (
+        FRAMEWORK, TUNING, NETWORK, DEVICE, PRECISION, BATCH_SIZE,
+        _text("layer", "The layer; (whole step) is the step as timed, (update and rest) what its layers leave of it."),
+        _text("pass", "forward, backward (both passes less forward) or all."),
+        *STEP,
+        _share("share", "Its time over that of all layers' passes."),
+        _number("gflops", "GFLOP", "Work; a multiply-add counts as two.", "GFLOP"),
+        _number("mbytes", "MB", "The least traffic that the work needs.", "MB"),
+        TFLOPS,
+        _number("gb_per_s", "GB/s", "That traffic over the time.", "GB/s"),
+        _number("roof_tflops", "TFLOP/s", "What the measured peak and bandwidth allow such work.", "roof TFLOP/s"),
+        _share("fraction_of_roof", "tflops over roof_tflops.", "of roof"),
+        _text("bound", "What sets the roof: compute or memory."),
+        SIGNATURE,
+        _text("note", "Why the time has no interval."),
+    )),
+    Kind("peak", "One probe of what the device can do, in one framework.", (
+        FRAMEWORK, DEVICE, PRECISION,
+        _text("probe", "matmul, a product of matrices; convolution, the paper's conv3; copy, of float32."),
+        _whole("size", "1", "The matrices' side, the convolution's images, or the copy's numbers."),
+        _number("step_ms", "ms", "Milliseconds of one run in the fastest round.", "step ms"),
+        _number("step_ms_low", "ms", "Of the fastest round; missing where there is only one."),
+        _number("step_ms_high", "ms", "Of the slowest round; missing where there is only one."),
+        TFLOPS,
+        _number("gb_per_s", "GB/s", "Bytes that the copy reads and writes, over time.", "GB/s"),
+        _text("best", "yes: the one peak, or bandwidth, that all figures are held against."),
+        SIGNATURE,
+    )),
+    Kind("exchange", "One exchange between the devices that share a network.", (
+        NETWORK, SPLIT, DEVICES, BATCH_SIZE, PRECISION,
+        _text("where", "The layer before which it is made, or logits, or gradients."),
+        _text("what", "gather-batch, gather-channels, halo or all-reduce."),
+        _whole("bytes", "bytes", "What each device sends for it in a training step."),
+        _share("share", "Of all that a device sends in the step."),
+    )),
+    Kind("training", "One epoch of one training, or the steps after its last whole one.", (
+        FRAMEWORK, NETWORK, DATA, EPOCH, _whole("step", "steps", "Steps done."), LEARNING_RATE, EPOCHS_LOSS,
+        replace(TOP1, meaning="Share of validation images whose class is not the most probable one."),
+        replace(TOP5, meaning="Share of validation images whose class is not among the five most probable."),
+        _number("images_per_s", "images/s", "Training images over the time of the epoch's steps.", "images/s"),
+        SIGNATURE, LABEL, SEED,
+        _text("recipe", "How it was trained: a recipe by its name, file or source."),
+        _text("phase", "epoch, or end of steps after the last whole epoch."),
+        _number("seconds", "s", "Time of all steps and validations until then."),
+        _text("best", "yes: the lowest top-1 error until then."),
+        TUNING, PRECISION, DEVICE, DEVICES, SPLIT,
+    )),
+    Kind("loss", "One step of one training: each of the first hundred, then every tenth, and so on.", (
+        FRAMEWORK, LABEL, _whole("step", "steps", "The step, from 1."), _loss("loss", "Loss of the step's batch."),
+        LEARNING_RATE,
+    )),
+    Kind("evaluation", "The score of one network, or of an ensemble, in one framework.", (
+        FRAMEWORK, NETWORK, WEIGHTS, DATA, IMAGES, CROPS,
+        TOP1, _error("top1_low", "Lower end of its 95 % interval (Wilson's)."),
+        _error("top1_high", "Upper end of its 95 % interval (Wilson's)."),
+        TOP5, _error("top5_low", "Lower end of its 95 % interval (Wilson's)."),
+        _error("top5_high", "Upper end of its 95 % interval (Wilson's)."),
+        PAPER_TOP1, PAPER_TOP5, COMPARABLE, SIGNATURE,
+        _text("part", "The part of the data: train, val or test."),
+        FILE,
+        _text("status", "measured, not-finite, does-not-fit, unsupported, missing, crashed or timed-out."),
+        REASON, TUNING, PRECISION, DEVICE,
+        _number("images_per_s", "images/s", "Images over the time that they took, without compilation.", "images/s"),
+        _whole("differing_views", "views", "Views of an image that are not the same pixels."),
+        *_optional(
+            _text("preprocessing", "What is done to an image first, and what says so."),
+            _whole("networks", "networks", "Networks whose probabilities are averaged."),
+        ),
+    )),
+    Kind("class-error", "One class in one score.", (
+        FRAMEWORK, WEIGHTS, CROPS,
+        _whole("class", "1", "The class's place among the network's outputs, from 0."),
+        _text("name", "The class's name."),
+        replace(IMAGES, meaning="Images of the class."), TOP1, TOP5,
+    )),
+    Kind("agreement", "One image that two frameworks with the same weights answer otherwise.", (
+        WEIGHTS, CROPS, PLACE, _text("name", "The image's name."), _text("label", "The image's class."),
+        *(one for side, which in (("a", "first"), ("b", "second")) for one in (
+            _text(f"framework_{side}", f"The {which} framework."),
+            _text(f"predicted_{side}", f"The class most probable in the {which} framework."),
+            _number(f"probability_{side}", "1", f"Its probability in the {which} framework."),
+        )),
+        _number("margin_a", "1", "By how much the classes that changed places differ in the first framework."),
+        _number("margin_b", "1", "By how much they differ in the second framework."),
+        *_optional(_text("differs", "top-1 or top-5 where that credit differs, class where both are wrong otherwise.")),
+    )),
+    Kind("predictions", "One image as one network sees it.", (
+        FRAMEWORK, WEIGHTS, CROPS, PLACE, _text("name", "The image's name."),
+        _whole("label", "1", "The image's class, by its place among the network's outputs."),
+        *(_whole(f"class{rank}", "1", f"The class in place {rank} by probability.") for rank in range(1, 6)),
+        *(_number(f"probability{rank}", "1", f"Its probability, in place {rank}.") for rank in range(1, 6)),
+        _number("top1_credit", "1", "1 for a right answer and 0 for a wrong one; of equally probable classes a share."),
+        _number("top5_credit", "1", "The same of the five most probable classes."),
+    ), large=True),
+    Kind("ledger", "One claim of the paper, or of a study note about it.", (
+        _text("section", "The paper's section, or the note."), _text("claim", "What is claimed."),
+        _text("source", "Where it stands, or what else says it."),
+        _text("paper", "The figure as it is printed there."), _text("ours", "The figure found here."),
+        _number("low", "1", "Lower end of its 95 % interval; an error or a difference of errors as a share of 1."),
+        _number("high", "1", "Upper end of its 95 % interval."),
+        _text("verdict", "holds, contradicted, measured, or needs ImageNet or such; of a study note also misnamed."),
+        _text("on", "What it was measured on; of a study note the network that decides."),
+        _text("command", "The command that would decide it."),
+        _text("note", "What must be said beside it."),
+        SIGNATURE,
+    )),
+    Kind("ablation", "Two trainings from one seed: the baseline, and a variant in which one thing is changed.", (
+        _text("ablation", "The comparison."), _text("variant", "The variant, by the name of its trainings."), SEED,
+        _error("baseline_error", "Top-1 error of the baseline.", "baseline error %"),
+        _error("variant_error", "Top-1 error of the variant.", "variant error %"),
+        _error("difference", "The variant's error less the baseline's.", "difference %"),
+        EPOCHS, DATA, SIGNATURE,
+        *_optional(
+            FRAMEWORK, VARIED, IMAGES,
+            _error("baseline_top5", "Top-5 error of the baseline.", "baseline top-5 %"),
+            _error("variant_top5", "Top-5 error of the variant.", "variant top-5 %"),
+            _text("crops", "Views of each image, of the variant and of the baseline."),
+            _text("note", "What must be said beside the comparison."),
+        ),
+    )),
+    Kind("trial", "One training of an ablation, scored.", (
+        FRAMEWORK, _text("variant", "The variant; base is the network itself."), SEED, VARIED, DATA, IMAGES, EPOCHS,
+        _whole("steps", "steps", "Steps that the training took."),
+        WEIGHTS, FILE, SIGNATURE, CROPS, TOP1, TOP5,
+    )),
+    Kind("published", "One published figure, alone or beside a run's that is like it.", (
+        _text("table", "The paper's table or section."),
+        _text("model", "The model as its source calls it, and its data."),
+        PAPER_TOP1, PAPER_TOP5,
+        *(one for top in (1, 5) for one in (
+            _error(f"ours_top{top}", f"The run's top-{top} error.", f"ours top-{top} %"),
+            _error(f"ours_low{top}", f"Lower end of the 95 % interval of the run's top-{top} error."),
+            _error(f"ours_high{top}", f"Upper end of the 95 % interval of the run's top-{top} error."),
+        )),
+        _text("data", "The run's images: their source and part."),
+        COMPARABLE,
+        _text("note", "Why the two do not compare, and what else must be said."),
+        _text("run", "Which of the user's networks it is."),
+        *_optional(SIGNATURE),
+    )),
+    *(Kind(name, f"One epoch of a training of figure 1, {which}.", (
+        FRAMEWORK, _text("variant", "relu or tanh."), SEED, EPOCH,
+        _error("training_error", "Top-1 error on training images after the epoch.", "training error %"),
+        EPOCHS_LOSS, LEARNING_RATE, VARIED, DATA, SIGNATURE,
+    )) for name, which in (
+        ("training-error", "at its fastest learning rate"),
+        ("training-error-tried", "at any learning rate that was tried"),
+    )),
+    Kind("audit", "One departure of a network from the reference; last, all that were measured at once.", (
+        _text("network", "The network that was read."),
+        _text("against", "The reference, by its name in `alexbench networks`."),
+        _text("facet", "What departs; together: all measured departures at once."),
+        _text("place", "The layers of the reference; after LAYER where it has none."),
+        _text("theirs", "What the network has there."), _text("reference", "What the reference has there."),
+        _text("consequence", "Its kind, from foreign layer and another function to training only and same function."),
+        _whole("parameters_change", "parameters", "Parameters that the departure alone adds to the reference."),
+        _whole("multiply_adds_change", "multiply-adds", "Multiply-adds of one image's forward pass that it adds."),
+        _number("memory_change_mb", "MiB", "Memory for one image that it adds: outputs and weights in float32."),
+        _share("logits_change", "Norm of the logits' change over their norm in the reference."),
+        _number("logits_cosine", "1", "Cosine between the logits and the reference's."),
+        _share("top5_kept", "Share of the reference's five most probable classes that stay among the first five."),
+        _share("gradient_change", "Norm of the gradient's change over its norm in the reference."),
+        _number("gradient_cosine", "1", "Cosine between the gradient and the reference's."),
+        _text("why", "What the departure means."), _text("note", "Why it was not measured."),
+        SIGNATURE,
+    )),
+)
+# fmt: on
+
+TABLES: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
+
+_TYPES: dict[Dtype, str] = {"string": "text", "Int64": "integer", "Float64": "number"}
 
 
 def dtypes(kind: str, *, optional: bool = False) -> Columns:
@@ -413,3 +401,17 @@ def column(kind: str, name: str, **changes: Any) -> Column:
 def columns(kind: str, names: Iterable[str], **changes: Any) -> list[Column]:
     """Several of them. Raises KeyError."""
     return [column(kind, name, **changes) for name in names]
+
+
+def dictionary(kinds: Iterable[str]) -> list[dict[str, str]]:
+    """What every column of these tables means, as it is stored: rows of table, column, type, unit and meaning.
+
+    Before a table's columns stands what one row of it is, without a column's name. Unknown kinds are left out.
+    """
+    found = []
+    for kind in (TABLES[name] for name in kinds if name in TABLES):
+        found.append({"table": kind.name, "column": "", "type": "row", "unit": "", "meaning": kind.meaning})
+        for one in kind.columns:
+            described = {"type": _TYPES[one.type], "unit": one.unit, "meaning": one.meaning}
+            found.append({"table": kind.name, "column": one.name, **described})
+    return found

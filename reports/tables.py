@@ -1,22 +1,28 @@
-"""Plain rows turned into the data frame of their kind, and back; its columns are declared in `reports.schema`.
+"""Rows as the data frame of their kind and as its files; the columns are declared in `reports.schema`.
 
-Missing is missing: a value that was not measured is null in Parquet and empty in CSV, never -1 and never 0. NaN is not
-missing: a framework that computed NaN was measured, and both files say `nan`.
+Parquet is for programs: types, missing values and NaN come back as they went. CSV is for spreadsheets, without
+thousands separators. Missing is missing: a value that was not measured is null in Parquet and empty in CSV, never -1
+and never 0. NaN is not missing: a framework that computed NaN was measured, and both files say `nan`.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 
-from reports import schema
-from reports.format import Row, text
-from reports.schema import Columns, Dtype
+from reports import atomic, schema
+from reports.format import Row, for_spreadsheet, from_spreadsheet, text
+from reports.schema import Dtype
 
 
 def frame(kind: str, rows: Sequence[Row]) -> pd.DataFrame:
@@ -24,12 +30,20 @@ def frame(kind: str, rows: Sequence[Row]) -> pd.DataFrame:
 
     Raises ValueError where a value does not fit its column; the message names row, column and value.
     """
-    columns = schema.dtypes(kind)
-    known = schema.dtypes(kind, optional=True)
-    for name in _undeclared(columns, rows):
-        columns[name] = known.get(name) or _dtype_of(row.get(name) for row in rows)
-    data = {name: _column(name, dtype, [row.get(name) for row in rows]) for name, dtype in columns.items()}
-    return pd.DataFrame(data, columns=list(columns))
+    names = dict.fromkeys([*schema.dtypes(kind), *(name for row in rows for name in row)])
+    return of_columns(kind, {name: [row.get(name) for row in rows] for name in names})
+
+
+def of_columns(kind: str, given: Mapping[str, Any]) -> pd.DataFrame:
+    """The same of columns, equally long sequences or Arrow's arrays. Raises ValueError as `frame` does."""
+    own, known = schema.dtypes(kind), schema.dtypes(kind, optional=True)
+    count = max(map(len, given.values()), default=0)
+    data = {}
+    for name in dict.fromkeys([*own, *given]):
+        values = given.get(name, [None] * count)
+        plain = values.to_pylist() if isinstance(values, pa.ChunkedArray) else values  # pandas takes NaN for missing
+        data[name] = _column(name, known.get(name) or _dtype_of(plain), plain)
+    return pd.DataFrame(data, columns=list(data))
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -46,8 +60,52 @@ def groups(table: pd.DataFrame, *names: str) -> dict[tuple[str, ...], list[Row]]
     return found
 
 
-def _undeclared(columns: Columns, given: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in given for name in row if name not in columns))
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write the table, whole or not at all. Raises OSError."""
+    buffer = BytesIO()
+    table.to_parquet(buffer, index=False)
+    atomic.write_bytes(buffer.getvalue(), path)
+
+
+def read_parquet(kind: str, path: Path) -> pd.DataFrame:
+    """The table as it was written. Raises OSError, ValueError."""
+    table = pyarrow.parquet.read_table(path)
+    return of_columns(kind, dict(zip(table.column_names, table.columns, strict=True)))
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write the table, whole or not at all. Raises OSError."""
+    atomic.write_bytes(csv_text(table).encode(), path)
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """The table as CSV. A text that begins like a formula has a quote before it: a spreadsheet would run it."""
+    shown = table.copy(deep=False)
+    for name in shown.columns[shown.dtypes == "string"]:
+        shown[name] = shown[name].map(for_spreadsheet, na_action="ignore")
+    return str(shown.to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(kind: str, path: Path) -> pd.DataFrame:
+    """The table as it was written. Columns the kind does not declare are numbers where every value is one.
+
+    Raises OSError, ValueError.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [{name: from_spreadsheet(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    known = schema.dtypes(kind, optional=True)
+    names = list(rows[0]) if rows else []
+    values = {name: [row[name] for row in rows] for name in names}
+    return of_columns(kind, {name: found if name in known else _numbers(found) for name, found in values.items()})
+
+
+def _numbers(values: list[str]) -> list[Any]:
+    for convert in (int, float):
+        try:
+            return [convert(value) if value else None for value in values]
+        except ValueError:
+            continue
+    return list(values)
 
 
 def _dtype_of(values: Iterable[Any]) -> Dtype:

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports import atomic, documents, export_csv, export_parquet, tables
+from reports import atomic, documents, schema, tables
 from reports.document import Block, Document, Picture, Section
 from reports.documents.common import Run
 from reports.figures import style
 from reports.render import markdown
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 REPORT = "report.md"
+DICTIONARY = "dictionary.csv"  # what every column of the run's tables means
 
 
 def write(folder: Path, run: Run, rows: Mapping[str, Sequence[tables.Row]]) -> list[str]:
@@ -26,15 +28,27 @@ def write(folder: Path, run: Run, rows: Mapping[str, Sequence[tables.Row]]) -> l
     written = []
     frames = {kind: tables.frame(kind, found) for kind, found in rows.items()}
     for kind, table in frames.items():
-        export_parquet.write(table, folder / f"{kind}.parquet")
-        export_csv.write(table, folder / f"{kind}.csv")
+        tables.write_parquet(table, folder / f"{kind}.parquet")
+        tables.write_csv(table, folder / f"{kind}.csv")
         written += [f"{kind}.parquet", f"{kind}.csv"]
+    written += _write_dictionary(folder, frames)
     document = documents.document_of(frames, run)
     drawn = drawings(document)
     for name, drawing in drawn.items():
         written += style.save(drawing, folder / f"{name}.png")
     atomic.write_bytes(markdown.text(document, drawn).encode(), folder / REPORT)
     return [*written, REPORT]
+
+
+def _write_dictionary(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Of every column that these tables have, and of the tables that were written piece by piece."""
+    large = [name for name, kind in schema.TABLES.items() if kind.large and (folder / f"{name}.parquet").is_file()]
+    rows = schema.dictionary([*frames, *large])
+    kept = [one for one in rows if one["table"] in large or one["column"] in ("", *frames[one["table"]].columns)]
+    if not kept:
+        return []
+    tables.write_csv(tables.frame("", kept), folder / DICTIONARY)
+    return [DICTIONARY]
 
 
 def drawings(document: Document) -> dict[str, Figure]:

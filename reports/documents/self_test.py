@@ -37,7 +37,8 @@ def sections(faults: pd.DataFrame) -> list[Section]:
     """A line per fault with a column per framework, and every fault with what was named."""
     if not len(faults):
         return []
-    whole = Table(columns=TABLES["self-test"].columns, rows=records(faults), caption="Every planted fault")
+    columns = [one for one in TABLES["self-test"].columns if not one.optional]
+    whole = Table(columns=columns, rows=records(faults), caption="Every planted fault")
     return [
         Section(title="Self-test: planted faults", quiet=True, blocks=[_by_fault(faults)]),
         Section(title="What was named, and what was expected", detail=Detail.FULL, blocks=[whole]),

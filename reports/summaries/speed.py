@@ -17,7 +17,7 @@ from reports.tables import records
 
 Key = tuple[Any, ...]
 
-NAMES = tuple(SETTING)
+NAMES = tuple(column.name for column in SETTING)
 PANEL = ("network", "precision", "phase", "device", "input")  # what one table and one picture have in common
 
 

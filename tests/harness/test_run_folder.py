@@ -20,7 +20,7 @@ from harness import run_folder
 from harness.errors import CannotMeasure, UsageError
 from harness.run_folder import RunFolder
 from harness.version import VERSION
-from reports import export_csv, export_parquet, tables
+from reports import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,8 +63,8 @@ def test_a_finished_run_leaves_tables_picture_report_and_run_json(tmp_path: Path
 
     names = {path.name for path in folder.path.iterdir()}
     assert names == {"run.json", "parity.parquet", "parity.csv", "report.md", "error-by-layer.png"}
-    for exporter, name in ((export_csv, "parity.csv"), (export_parquet, "parity.parquet")):
-        records = tables.records(exporter.read("parity", folder.path / name))
+    for read, name in ((tables.read_csv, "parity.csv"), (tables.read_parquet, "parity.parquet")):
+        records = tables.records(read("parity", folder.path / name))
         assert [record["verdict"] for record in records] == ["pass", "fail"]
     run = run_json(folder.path)
     assert (run["alexbench"], run["command"], run["status"]) == (VERSION, "parity", "complete")
@@ -102,7 +102,7 @@ def test_nan_and_infinity_survive_and_stay_apart_from_missing_and_from_text(tmp_
     assert (row["gauge_ratio"], row["baseline_ratio"], row["max_ulp"]) == (math.inf, -math.inf, None)
     assert (row["zeros"], row["reason"], row["cause"]) == (3, "nan", "caf?")
     folder.close("complete", timings={"forward": math.nan})
-    [record] = tables.records(export_parquet.read("parity", tmp_path / "parity.parquet"))
+    [record] = tables.records(tables.read_parquet("parity", tmp_path / "parity.parquet"))
     assert math.isnan(record["rms_error"])
     assert record["max_ulp"] is None
 
@@ -228,7 +228,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     folder = RunFolder.recover(tmp_path)
     assert folder.status == "interrupted" and not list(tmp_path.glob(".*"))
     assert run_json(tmp_path)["status"] == "interrupted"
-    records = tables.records(export_csv.read("parity", tmp_path / "parity.csv"))
+    records = tables.records(tables.read_csv("parity", tmp_path / "parity.csv"))
     assert [record["elements"] for record in records] == [0, 1, 2]
     assert "status `interrupted`" in (tmp_path / "report.md").read_text()
 

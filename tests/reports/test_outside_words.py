@@ -19,7 +19,7 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from reports import export_csv, export_markdown, export_parquet, tables
+from reports import export_markdown, tables
 from reports import write as run_report
 from reports.format import clean, visible
 from reports.render.terminal import Console, say
@@ -111,7 +111,7 @@ def test_the_files_of_a_run_hold_words_from_outside_as_text(command: str, tmp_pa
     assert not re.search(r"(?<!\\)<script>|\[a\]\(b\)", outside_code)
     for kind, rows in spoilt.items():
         assert not OBEYED.search((tmp_path / f"{kind}.csv").read_text())
-        kept = tables.records(export_parquet.read(kind, tmp_path / f"{kind}.parquet"))
+        kept = tables.records(tables.read_parquet(kind, tmp_path / f"{kind}.parquet"))
         assert [row["framework"] for row in kept if "framework" in row] == [
             row["framework"] for row in rows if "framework" in row
         ]
@@ -124,15 +124,15 @@ PLAIN = ["-1.5", "+3", "a=b", "n02119789", "'quoted'", "x@y", "-inf", "fox, red"
 def test_a_formula_is_quoted_in_csv_alone_and_read_back_as_it_was(tmp_path: Path) -> None:
     names = [*FORMULAS, *PLAIN]
     table = tables.frame("class-error", [{"name": name, "top1_error": -1.5, "class": 3} for name in names])
-    export_csv.write(table, tmp_path / "c.csv")
+    tables.write_csv(table, tmp_path / "c.csv")
     with (tmp_path / "c.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [*(f"'{name}" for name in FORMULAS), *PLAIN]
     assert {(row["top1_error"], row["class"]) for row in rows} == {("-1.5", "3")}
-    back = tables.records(export_csv.read("class-error", tmp_path / "c.csv"))
+    back = tables.records(tables.read_csv("class-error", tmp_path / "c.csv"))
     assert [row["name"] for row in back] == names
-    export_parquet.write(table, tmp_path / "c.parquet")
-    kept = tables.records(export_parquet.read("class-error", tmp_path / "c.parquet"))
+    tables.write_parquet(table, tmp_path / "c.parquet")
+    kept = tables.records(tables.read_parquet("class-error", tmp_path / "c.parquet"))
     assert [row["name"] for row in kept] == names
 
 

@@ -11,7 +11,9 @@ import paper_rows
 import pytest
 import training_rows
 
-from reports import export_csv, export_parquet, tables
+from reports import tables
+
+FORMS = ((tables.write_parquet, tables.read_parquet), (tables.write_csv, tables.read_csv))
 
 # The contract with whoever reads the files: written out here once more, so that a change is a decision.
 PROMISED = {
@@ -52,12 +54,12 @@ def made() -> dict[str, list[dict[str, Any]]]:
     return found | {"agreement": [evaluation_rows.apart(7)]}
 
 
-@pytest.mark.parametrize("exporter", [export_parquet, export_csv])
+@pytest.mark.parametrize(("write", "read"), FORMS)
 @pytest.mark.parametrize("kind", PROMISED)
-def test_rows_come_back_as_they_went(kind: str, exporter: Any, tmp_path: Path) -> None:
+def test_rows_come_back_as_they_went(kind: str, write: Any, read: Any, tmp_path: Path) -> None:
     table = tables.frame(kind, made()[kind])
-    exporter.write(table, tmp_path / "table")
-    back = exporter.read(kind, tmp_path / "table")
+    write(table, tmp_path / "table")
+    back = read(kind, tmp_path / "table")
     assert list(back.columns) == list(table.columns)
     assert repr(tables.records(back)) == repr(tables.records(table))  # repr, because NaN is not equal to itself
 

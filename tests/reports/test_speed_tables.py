@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import speed_rows
 
-from reports import export_csv, export_parquet, schema, tables
+from reports import schema, tables
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -42,9 +42,9 @@ def test_rows_fill_their_table_and_come_back(kind: str, tmp_path: Path) -> None:
     rows = (speed_rows.layered() | speed_rows.split_tables() | {"layer": speed_rows.layers("jax", "stock")})[kind]
     table = tables.frame(kind, rows)
     assert list(table.columns) == COLUMNS[kind].split()
-    for exporter in (export_csv, export_parquet):
-        exporter.write(table, tmp_path / "table")
-        assert repr(tables.records(exporter.read(kind, tmp_path / "table"))) == repr(tables.records(table))
+    for write, read in ((tables.write_csv, tables.read_csv), (tables.write_parquet, tables.read_parquet)):
+        write(table, tmp_path / "table")
+        assert repr(tables.records(read(kind, tmp_path / "table"))) == repr(tables.records(table))
 
 
 def test_what_was_not_measured_is_missing_and_never_a_number() -> None:
@@ -59,5 +59,5 @@ def test_the_csv_is_the_golden_one(tmp_path: Path) -> None:
         speed_rows.emulated("jax", "model"),
         speed_rows.failed("jax", "stock", "does-not-fit", "needs 31 GiB, 24 GiB are free", batch_size=512),
     ]
-    export_csv.write(tables.frame("speed", rows), tmp_path / "speed.csv")
+    tables.write_csv(tables.frame("speed", rows), tmp_path / "speed.csv")
     assert (tmp_path / "speed.csv").read_bytes() == (GOLDEN / "speed.csv").read_bytes()

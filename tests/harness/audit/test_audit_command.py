@@ -24,8 +24,8 @@ from harness.errors import UsageError
 from impls import catalog
 from impls.reading import Foreign, Reading, of_network
 from impls.spec import Conv, Network
-from reports import export_parquet, tables
 from reports import schema as columns
+from reports import tables
 
 Audit = Callable[..., int]
 SEVERAL: Change = both(
@@ -53,7 +53,7 @@ def audit(tmp_path: Path, photograph: Path) -> Audit:
 
 
 def rows(tmp_path: Path) -> list[dict[str, Any]]:
-    return tables.records(export_parquet.read("audit", tmp_path / "run" / "audit.parquet"))
+    return tables.records(tables.read_parquet("audit", tmp_path / "run" / "audit.parquet"))
 
 
 def facts(tmp_path: Path) -> dict[str, Any]:
