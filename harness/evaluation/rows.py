@@ -16,14 +16,11 @@ from harness.evaluation.comparison import Beside, beside
 from harness.evaluation.options import EvaluateOptions
 from harness.evaluation.predictions import Said
 from harness.evaluation.subjects import Subject
+from reports import schema
 
 Row = dict[str, Any]
 
-COLUMNS = (
-    "framework", "network", "weights", "data", "images", "crops", "top1_error", "top1_low", "top1_high", "top5_error",
-    "top5_low", "top5_high", "paper_top1", "paper_top5", "comparable", "signature", "part", "file", "status", "reason",
-    "tuning", "precision", "device", "images_per_s", "differing_views", "preprocessing", "networks",
-)  # fmt: skip
+COLUMNS = tuple(schema.dtypes("evaluation", optional=True))
 
 
 class RowMaker:

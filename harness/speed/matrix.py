@@ -12,10 +12,9 @@ from harness.speed.options import SpeedOptions
 from impls import catalog
 from impls.protocol import Phase, PrecisionName, Settings, Tuning
 from impls.split import InvalidSplit, Split, plan, possible
+from reports.schema import SETTING
 
-SETTING_COLUMNS = (
-    "framework", "tuning", "network", "device", "devices", "split", "precision", "batch_size", "input", "phase",
-)  # fmt: skip
+SETTING_COLUMNS = tuple(column.name for column in SETTING)
 
 
 @dataclass(frozen=True, slots=True)

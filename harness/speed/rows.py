@@ -9,19 +9,14 @@ from typing import Any
 from harness import environment
 from harness.speed.matrix import SETTING_COLUMNS, Setting
 from impls import catalog, costs, derive, split
+from reports import schema
 from reports.statistics import Interval
 
 Row = dict[str, Any]
 
 KEPT = ("measured", "does-not-fit", "unsupported", "parity-failed")  # statuses that --resume takes as they are
 
-SPEED_COLUMNS = (
-    "framework", "tuning", "network", "device", "devices", "split", "emulated", "precision", "batch_size", "input",
-    "phase", "compile_s", "first_step_s", "samples", "step_ms", "step_ms_low", "step_ms_high", "images_per_s",
-    "peak_memory_mb", "tflops", "fraction_of_peak", "joules_per_image", "loss_first", "loss_last", "stable", "note",
-    "signature", "status", "reason", "verdict", "gauge", "bytes_exchanged", "exchange_share", "block_spread",
-    "clock_mhz", "throttled", "weights_changed",
-)  # fmt: skip
+SPEED_COLUMNS = tuple(schema.dtypes("speed"))
 
 
 @dataclass(frozen=True, slots=True)
