@@ -56,7 +56,7 @@ def _panel(panel: Panel) -> list[str]:
         "batch": lambda line: text(line.row, "batch_size"),
         "split": lambda line: line.split,
         "images/s": lambda line: interval(line.images, figure),
-        "step ms": lambda line: _step(line.row, len(line.blocks) or None),
+        "step ms": lambda line: _step(line.row, line.members),
         "over stock": lambda line: claimed(line.over_stock, figure),
         "over one device": lambda line: claimed(line.over_one, figure),
         "TFLOP/s": lambda line: _figure(line.row, "tflops"),

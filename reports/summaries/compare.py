@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports import ratio, statistics
+from reports import statistics
 from reports.format import Row, clean, positive, text
-from reports.ratio import Blocks
-from reports.statistics import Interval, Term
+from reports.statistics import Interval, Processes, Term
 from reports.summaries.environments import differences
-from reports.summaries.speed import STATUSES, Key, blocks_by_setting, is_emulated, is_measured, latest, setting
+from reports.summaries.speed import STATUSES, Key, is_emulated, is_measured, latest, samples_by_setting, setting
 
 COLUMNS = (
     "images_per_s", "step_ms", "tflops", "fraction_of_peak", "peak_memory_mb", "joules_per_image", "compile_s",
@@ -98,19 +97,19 @@ class Comparison:
 def compare(a: Run, b: Run) -> Comparison:
     """Pair the settings of two runs."""
     first, second = ({setting(row): row for row in latest(run.speed)} for run in (a, b))
-    blocks = blocks_by_setting(a.samples), blocks_by_setting(b.samples)
+    samples = samples_by_setting(a.samples), samples_by_setting(b.samples)
     pairs, terms = [], []
     for key, row in first.items():
         other = second.get(key)
         if other is not None and is_measured(row) and is_measured(other):
-            pair, found = _pair(key, row, other, blocks)
+            pair, found = _pair(key, row, other, samples)
             pairs.append(pair)
             terms.append(found)
     return Comparison(
         a=a.name,
         b=b.name,
         pairs=tuple(pairs),
-        mean=ratio.geometric_mean([pair.speed.value for pair in pairs], terms),
+        mean=statistics.geometric_mean([pair.speed.value for pair in pairs], terms),
         only={"A": _only(first, second), "B": _only(second, first)},
         warnings=tuple(_unfinished(a, b) + differences(a.facts, b.facts, a.speed, b.speed)),
     )
@@ -163,9 +162,9 @@ def broken(rule: Rule, comparison: Comparison) -> list[Pair]:
 
 
 def _pair(
-    key: Key, a: Row, b: Row, blocks: tuple[Mapping[Key, Blocks], Mapping[Key, Blocks]]
+    key: Key, a: Row, b: Row, samples: tuple[Mapping[Key, Processes], Mapping[Key, Processes]]
 ) -> tuple[Pair, list[Term]]:
-    terms = ratio.apart(blocks[0].get(key, {}), blocks[1].get(key, {}))
+    terms = statistics.apart(samples[0].get(key, {}), samples[1].get(key, {}))
     speed = statistics.interval(terms, float(b["images_per_s"]) / float(a["images_per_s"]))
     assert speed is not None  # a value was given
     ratios = {}
