@@ -5,17 +5,22 @@ A folder may come from anywhere (see `harness.run_reading`), and whatever is wro
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness import run_claim, run_reading
 from harness.errors import CannotMeasure, UsageError
-from reports import atomic, compare_view
+from reports import atomic, tables
+from reports.documents.compare import as_csv, as_json, broken_lines, document
+from reports.render import markdown, terminal
 from reports.render.terminal import say
-from reports.summaries.compare import Comparison, Rule, Run, broken, compare, judged, parse_rule
+from reports.summaries.compare import Broken, Comparison, Rule, broken, compare, judged, parse_rule
+from reports.summaries.environments import Run
 
 ALL_HELD, WANTING = 0, 1
+PLAIN_WIDTH = 100  # columns of a table that is written to a file
 
 
 def run(a: Path, b: Path, rules: Sequence[str] = (), form: str = "table", out: Path | None = None) -> int:
@@ -33,7 +38,7 @@ def run(a: Path, b: Path, rules: Sequence[str] = (), form: str = "table", out: P
     if met:
         count = sum(len(pairs) for pairs in met.values())
         say(f"alexbench: --fail-if is met {count} {'time' if count == 1 else 'times'}:", error=True)
-        say("\n".join(f"  {line}" for line in compare_view.broken_lines(met)), error=True)
+        say("\n".join(f"  {line}" for line in broken_lines(met)), error=True)
         return WANTING
     for rule in parsed:
         if not judged(rule, found):
@@ -52,10 +57,10 @@ def read(path: Path) -> Run:
     command = facts.get("command")
     if command != "speed":
         raise UsageError(f"{path} is a run of {command!r}: compare reads runs of 'speed'")
-    speed = run_reading.rows(path, "speed")
-    if not speed:
+    found = {kind: tables.frame(kind, run_reading.rows(path, kind)) for kind in ("speed", "sample")}
+    if found["speed"].empty:
         raise CannotMeasure(f"{path} has no rows of speed: nothing was measured there")
-    return Run(str(path), facts, speed, run_reading.rows(path, "sample"))
+    return Run(str(path), facts, found)
 
 
 def _rule(given: str) -> Rule:
@@ -72,13 +77,26 @@ def _same(a: Path, b: Path) -> bool:
         return False  # one of them is not there: reading says so
 
 
-def _tell(found: Comparison, met: compare_view.Broken, form: str, out: Path | None) -> None:
+def _tell(found: Comparison, met: Broken, form: str, out: Path | None) -> None:
     if out is not None:
         try:
-            atomic.write_bytes(compare_view.render(found, met, form).encode("utf-8", errors="replace"), out)
+            atomic.write_bytes(written(found, met, form).encode("utf-8", errors="replace"), out)
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
     elif form == "table":
-        compare_view.show(found, met)
+        terminal.show(document(found, met))
     else:
-        sys.stdout.write(compare_view.render(found, met, form))
+        sys.stdout.write(written(found, met, form))
+
+
+def written(found: Comparison, met: Broken, form: str) -> str:
+    """The comparison as table, csv, json or markdown; a table is plain text without a terminal's colours."""
+    if form == "csv":
+        return as_csv(found)
+    if form == "json":
+        return as_json(found, met)
+    if form == "markdown":
+        return markdown.text(document(found, met))
+    file = io.StringIO()
+    terminal.show(document(found, met), terminal.Console(file=file, width=PLAIN_WIDTH, color_system=None))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"

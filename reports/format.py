@@ -152,6 +152,15 @@ def briefly_claimed(found: Interval | None, write: Callable[[float], str]) -> st
     return briefly(found, write, "x") if found is None or not found.known or found.significant else "not significant"
 
 
+def factor(found: Interval) -> str:
+    """A ratio with three digits behind the point: `1.204x (1.190 to 1.221)`."""
+    return interval(found, _three, "x")
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}"
+
+
 def enumerated(names: Sequence[str]) -> str:
     """`torch, tensorflow and jax`."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
@@ -222,6 +231,7 @@ FORMATS: dict[str, Format] = {
     ),
     "flag": Format(lambda value: clean(str(value)), lambda value: clean(str(value))),
     "gain": _of_interval(lambda found: claimed(found, figure), lambda found: briefly_claimed(found, figure)),
+    "factor": _of_interval(factor, lambda found: briefly(found, _three, "x")),
     "share": _of_number(share),
     "percent": _of_number(percent),
     "error": _of_interval(_error, _error),  # shares of 1, in percent

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from harness.paper import paired
 from harness.paper.evidence import Row
-from harness.paper.paired import Difference
 from harness.paper.variants import Ablation
-from reports import signatures
+from reports import signatures, statistics
+from reports.statistics import Interval
 
 
 class Scoring(NamedTuple):
@@ -31,7 +30,7 @@ class Measured(NamedTuple):
     epochs: int | None
     baseline: float  # mean errors, as shares of 1
     variant: float
-    difference: Difference
+    difference: Interval
     signature: str  # of the first pair
 
 
@@ -101,7 +100,7 @@ def by_ablation(rows: Iterable[Row]) -> dict[str, list[Measured]]:
 
 def _together(ablation: str, network: str, framework: str, data: str, rows: list[Row]) -> Measured:
     before, after = (sum(row[name] for row in rows) / len(rows) for name in ("baseline_error", "variant_error"))
-    found = paired.difference([row["difference"] for row in rows])
+    found = statistics.mean([row["difference"] for row in rows])
     epochs = rows[0].get("epochs")
     signature = str(rows[0].get("signature") or "")
     return Measured(ablation, network, framework, data, epochs, before, after, found, signature)

@@ -45,14 +45,13 @@ def colour_row(subject: Subject) -> Row | None:
         return None
     shares = colour_shares(kernels)
     one, two = np.split(shares, 2)
-    difference = float(two.mean() - one.mean())
-    parts = [float(tower.var(ddof=1)) / len(tower) for tower in (one, two)]
-    degrees = sum(parts) ** 2 / max(sum(part**2 / (len(one) - 1) for part in parts), 1e-30)
-    half = statistics.student(max(1.0, degrees)) * sum(parts) ** 0.5
+    first, second = statistics.term(one.tolist()), statistics.term(two.tolist())
+    if first is None or second is None:
+        return None
+    found = statistics.total([second, first.scaled(-1.0)])
     return {
-        "tower_1": float(one.mean()), "tower_2": float(two.mean()), "difference": difference,
-        "low": difference - half, "high": difference + half, "on": f"{subject.network.name} {subject.trained_on}",
-        "signature": subject.signature(),
+        "tower_1": first.value, "tower_2": second.value, "difference": found.value, "low": found.low,
+        "high": found.high, "on": f"{subject.network.name} {subject.trained_on}", "signature": subject.signature(),
     }  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from harness.paper import (
     claims_of_shape,
     claims_of_training,
     figure_one,
-    paired,
     results,
     variants,
 )
@@ -27,6 +26,7 @@ from harness.paper.evidence import Evidence, Row
 from impls import catalog
 from impls.spec import Network
 from reports import published
+from reports.format import plural
 from reports.statistics import Interval
 
 EXACT: tuple[ExactClaim, ...] = (*claims_of_shape.CLAIMS, *claims_of_training.CLAIMS)
@@ -162,8 +162,8 @@ def _is_what_it_needs(claim: EmpiricalClaim, data: str) -> bool:
 
 def _of_ablation(claim: EmpiricalClaim, found: Measured) -> Row:
     difference = found.difference
-    shown = "a difference is shown" if difference.shown else "no difference is shown"
-    if difference.low is None:
+    shown = "a difference is shown" if difference.excludes(0.0) else "no difference is shown"
+    if not difference.known:
         shown = "one seed tells nothing of the spread"
     errors = f"top-1 error {found.baseline:.2%} against {found.variant:.2%} with {found.ablation}"
     epochs = f", {found.epochs} epochs" if found.epochs else ""
@@ -171,7 +171,7 @@ def _of_ablation(claim: EmpiricalClaim, found: Measured) -> Row:
     how = next((one.note for one in variants.ABLATIONS if one.name == found.ablation), "")
     note = "; ".join(filter(None, [f"{shown}: {errors}", how, caution, claim.note]))
     return {
-        **_row(claim), "ours": paired.told(difference), "low": difference.low, "high": difference.high,
+        **_row(claim), "ours": _points(difference), "low": difference.low, "high": difference.high,
         "verdict": "measured", "on": f"{found.data}, {found.network} in {found.framework}{epochs}",
         "command": "; then ".join(claim.commands) or None, "note": note, "signature": found.signature,
     }  # fmt: skip
@@ -204,7 +204,17 @@ def _of_figure_one(claim: EmpiricalClaim, rows: Sequence[Row]) -> list[Row]:
 def _times(found: Interval) -> str:
     """`1.28 (0.85 to 1.93) times, n = 5 seeds`."""
     held = "" if found.low is None or found.high is None else f" ({found.low:.2f} to {found.high:.2f})"
-    return f"{found.value:.2f}{held} times, n = {found.blocks} seed{'s' * (found.blocks != 1)}"
+    return f"{found.value:.2f}{held} times, {_seeds(found)}"
+
+
+def _points(found: Interval) -> str:
+    """`+1.30 ± 0.90 points, n = 5 seeds`."""
+    held = "" if found.low is None or found.high is None else f" ± {50 * (found.high - found.low):.2f}"
+    return f"{100 * found.value:+.2f}{held} points, {_seeds(found)}"
+
+
+def _seeds(found: Interval) -> str:
+    return f"n = {plural(found.blocks or 0, 'seed')}"
 
 
 def _of_kernels(claim: EmpiricalClaim, rows: Sequence[Row]) -> list[Row]:

@@ -17,7 +17,7 @@ from harness.speed.matrix import Setting
 from harness.speed.peaks import Peak
 from harness.speed.rows import Row, step_flops, step_ms
 from harness.speed.seat import Ask, Seat
-from harness.speed.statistics import Blocks, estimate
+from harness.speed.stability import Blocks, step_time
 from impls import catalog, costs
 from impls.derive import LayerFacts, facts
 from impls.spec_json import layer_to_json
@@ -145,7 +145,7 @@ class LayerTimes:
             name, forward = row.layer.name, times.get((row.layer.name, "forward"))
             size, precision = self.setting.batch_size, self.setting.precision
             if forward is not None:
-                yield name, "forward", estimate(forward), costs.forward(row, size, precision)
+                yield name, "forward", step_time(forward), costs.forward(row, size, precision)
             both = times.get((name, "both"))
             if forward is not None and both is not None:
                 yield (

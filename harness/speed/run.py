@@ -24,7 +24,7 @@ from harness.speed.options import SpeedOptions
 from harness.speed.peaks import Peak, Peaks
 from harness.speed.rows import Row, Who
 from harness.speed.seat import Seat, spec_of, started
-from harness.speed.statistics import block_spread, estimate, instability
+from harness.speed.stability import block_spread, instability, step_time
 from impls.protocol import Settings
 from reports.format import briefly, figure
 from reports.statistics import Interval
@@ -250,7 +250,7 @@ class SpeedRun:
 
     def _finished(self, seat: Seat, setting: Setting) -> Interval:
         """The row of a seat that was measured to the end."""
-        found, spread = estimate(seat.blocks), block_spread(seat.blocks)
+        found, spread = step_time(seat.blocks), block_spread(seat.blocks)
         rate = setting.batch_size / found.value
         tflops = tables.step_flops(setting) / found.value / 1e12
         peak = self.peaks.of(setting.device, setting.precision) or Peak()

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 from reports.document import Document, Note, Picture, Section, Verdict
 from reports.format import clean, plural
 from reports.schema import Detail
+from reports.summaries.environments import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Run = Mapping[str, Any]  # what run.json holds
+
+MAX_FACT = 60  # characters of a value where two runs differ
+MAX_DIFFERENCES = 12  # named one by one in a group
 
 DEFAULTS = {"precision": "float32", "device": "cpu", "seed": 0, "recipe": "scaled"}  # options that need no word
 FACTS = ("status", "started", "finished", "arguments", "timings", "environment")
@@ -85,6 +89,28 @@ def unfinished(run: Run) -> list[Note]:
     if run.get("status") in (None, "complete", "running"):
         return []
     return [Note(text=f"The run was not finished (status {clean(str(run['status']))}).", tone="doubtful")]
+
+
+def differing(differences: Iterable[Difference]) -> list[str]:
+    """A line for each group of facts that two runs do not share: `the machine differs: cores 2 / 4`."""
+    groups: dict[str, list[str]] = {}
+    for one in differences:
+        groups.setdefault(one.group, []).append(
+            f"{clean(one.what)[:MAX_FACT]} {shortened(one.was)} / {shortened(one.now)}"
+        )
+    return [
+        f"the {group} differ{'s' if group == 'machine' else ''}: {'; '.join(told[:MAX_DIFFERENCES])}"
+        + (f"; and {len(told) - MAX_DIFFERENCES} more" if len(told) > MAX_DIFFERENCES else "")
+        for group, told in groups.items()
+    ]
+
+
+def shortened(value: str | None) -> str:
+    """A fact of the environment in at most MAX_FACT characters."""
+    if value is None:
+        return "not set"
+    cleaned = clean(value)
+    return cleaned if len(cleaned) <= MAX_FACT else f"{cleaned[: MAX_FACT - 1]}…"
 
 
 def facts(run: Run) -> dict[str, str]:

@@ -9,16 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports import ratio, statistics
-from reports.format import Row, clean, positive, text
-from reports.ratio import Blocks
-from reports.statistics import Interval, Term
-from reports.summaries.environments import differences
-from reports.summaries.speed import STATUSES, Key, blocks_by_setting, is_emulated, is_measured, latest, setting
+from reports import statistics
+from reports.format import Row, clean, number, positive, text
+from reports.statistics import Interval, Processes, Term
+from reports.summaries.environments import PROGRAM, Difference, Run, differences
+from reports.summaries.speed import NAMES, Key, is_emulated, is_measured, latest, samples_by_setting, setting
 
 COLUMNS = (
     "images_per_s", "step_ms", "tflops", "fraction_of_peak", "peak_memory_mb", "joules_per_image", "compile_s",
     "first_step_s",
+)  # fmt: skip
+HEADER = (  # of the pairs as plain values
+    *NAMES, "images_per_s_a", "images_per_s_b", "ratio", "ratio_low", "ratio_high", "verdict",
+    *(f"{column}_ratio" for column in COLUMNS[1:]), "stable_a", "stable_b", "emulated", "signature_a", "signature_b",
 )  # fmt: skip
 JUDGED = ("images_per_s", "step_ms", "tflops")  # one figure with an interval: a rule on it asks for significance
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -26,15 +29,7 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }  # fmt: skip
 RULE = re.compile(r"\s*([A-Za-z_]+)\s*(<=|>=|<|>)\s*([-+0-9.eE]+)\s*")
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one run folder holds: its name, `run.json`, rows of `speed` and `sample`."""
-
-    name: str
-    facts: Mapping[str, Any]
-    speed: Sequence[Row]
-    samples: Sequence[Row]
+Broken = Mapping[str, Sequence["Pair"]]  # rule -> the pairs that break it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +48,10 @@ class Rule:
 class Pair:
     """One setting that both runs measured."""
 
-    key: Key
     a: Row
     b: Row
     speed: Interval  # images/s of B over A
     ratios: Mapping[str, float]  # column -> B over A, where both have it
-
-    @property
-    def name(self) -> str:
-        """The setting in words."""
-        return setting_name(self.a)
 
     @property
     def verdict(self) -> str:
@@ -75,72 +64,58 @@ class Pair:
         return f"{value:.2f}x faster" if value > 1 else f"{1 / value:.2f}x slower"
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """Why the pair should be read with care."""
-        said = [f"not stable in {run}" for run, row in (("A", self.a), ("B", self.b)) if text(row, "stable") == "no"]
-        said += ["emulated devices"] if is_emulated(self.a) or is_emulated(self.b) else []
-        said += ["fewer than two blocks: no interval"] if not self.speed.known else []
-        return tuple(said)
+    def emulated(self) -> bool:
+        """Whether either run's devices were emulated."""
+        return is_emulated(self.a) or is_emulated(self.b)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Everything `alexbench compare` has to say."""
 
-    a: str
-    b: str
+    a: Run
+    b: Run
     pairs: tuple[Pair, ...]
     mean: Interval | None
-    only: Mapping[str, tuple[str, ...]]  # "A", "B" -> settings that only this run measured, with the other's reason
-    warnings: tuple[str, ...]
+    only: Mapping[str, Mapping[Key, tuple[Row, Row | None]]]  # A, B -> what it alone measured, with the other's row
+    differences: tuple[Difference, ...]
 
 
 def compare(a: Run, b: Run) -> Comparison:
     """Pair the settings of two runs."""
-    first, second = ({setting(row): row for row in latest(run.speed)} for run in (a, b))
-    blocks = blocks_by_setting(a.samples), blocks_by_setting(b.samples)
+    first, second = ({setting(row): row for row in latest(run.tables["speed"])} for run in (a, b))
+    samples = samples_by_setting(a.tables["sample"]), samples_by_setting(b.tables["sample"])
     pairs, terms = [], []
     for key, row in first.items():
         other = second.get(key)
         if other is not None and is_measured(row) and is_measured(other):
-            pair, found = _pair(key, row, other, blocks)
+            pair, found = _pair(row, other, samples[0].get(key, {}), samples[1].get(key, {}))
             pairs.append(pair)
             terms.append(found)
     return Comparison(
-        a=a.name,
-        b=b.name,
+        a=a,
+        b=b,
         pairs=tuple(pairs),
-        mean=ratio.geometric_mean([pair.speed.value for pair in pairs], terms),
+        mean=statistics.geometric_mean([pair.speed.value for pair in pairs], terms),
         only={"A": _only(first, second), "B": _only(second, first)},
-        warnings=tuple(_unfinished(a, b) + differences(a.facts, b.facts, a.speed, b.speed)),
+        differences=tuple(one for one in differences(a, b) if one.group != PROGRAM),
     )
 
 
-def setting_parts(row: Row) -> list[str]:
-    """A setting in words, what goes without saying left out: who, network, device, precision, phase, split, batch."""
-    parts = [" ".join(filter(None, [text(row, "framework"), text(row, "tuning")]))]
-    parts += [text(row, name) for name in ("network", "device", "precision", "phase")]
-    if text(row, "devices") not in ("", "1") or text(row, "split") not in ("", "none"):
-        parts.append(f"{text(row, 'split')} x{text(row, 'devices')}")
-    parts += [f"batch {text(row, 'batch_size')}"] if text(row, "batch_size") else []
-    parts += [f"{text(row, 'input')} input"] if text(row, "input") not in ("", "synthetic") else []
-    return [part for part in parts if part]
-
-
-def setting_name(row: Row) -> str:
-    """`torch tuned, paper, cpu, float32, train-step, batch 32`."""
-    return ", ".join(setting_parts(row))
+def rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """The pairs as plain values; numbers as they are, None where there is none."""
+    return [_row(pair) for pair in comparison.pairs]
 
 
 def parse_rule(given: str) -> Rule:
     """A rule from `COLUMN<NUMBER`. Raises ValueError with what is wrong."""
     found = RULE.fullmatch(given)
-    number = _number(found[3]) if found else None
-    if found is None or number is None:
+    bound = _number(found[3]) if found else None
+    if found is None or bound is None:
         raise ValueError(f"{given!r} is not COLUMN<NUMBER, such as 'images_per_s<0.95' (signs: {' '.join(OPERATORS)})")
     if found[1] not in COLUMNS:
         raise ValueError(f"{given!r}: unknown column {found[1]!r}, choose from {', '.join(COLUMNS)}")
-    return Rule(found[1], found[2], number)
+    return Rule(found[1], found[2], bound)
 
 
 def judged(rule: Rule, comparison: Comparison) -> bool:
@@ -162,10 +137,8 @@ def broken(rule: Rule, comparison: Comparison) -> list[Pair]:
     return found
 
 
-def _pair(
-    key: Key, a: Row, b: Row, blocks: tuple[Mapping[Key, Blocks], Mapping[Key, Blocks]]
-) -> tuple[Pair, list[Term]]:
-    terms = ratio.apart(blocks[0].get(key, {}), blocks[1].get(key, {}))
+def _pair(a: Row, b: Row, of_a: Processes, of_b: Processes) -> tuple[Pair, list[Term]]:
+    terms = statistics.apart(of_a, of_b)
     speed = statistics.interval(terms, float(b["images_per_s"]) / float(a["images_per_s"]))
     assert speed is not None  # a value was given
     ratios = {}
@@ -173,28 +146,31 @@ def _pair(
         first, second = positive(a, column), positive(b, column)
         if first is not None and second is not None:
             ratios[column] = second / first
-    return Pair(key, a, b, speed, ratios), terms
+    return Pair(a, b, speed, ratios), terms
 
 
-def _only(mine: Mapping[Key, Row], other: Mapping[Key, Row]) -> tuple[str, ...]:
-    told = []
-    for key, row in mine.items():
-        if is_measured(row) and not (key in other and is_measured(other[key])):
-            told.append(setting_name(row) + (f" ({_why(other[key])} in the other)" if key in other else ""))
-    return tuple(told)
+def _only(mine: Mapping[Key, Row], other: Mapping[Key, Row]) -> dict[Key, tuple[Row, Row | None]]:
+    return {
+        key: (row, other.get(key))
+        for key, row in mine.items()
+        if is_measured(row) and not (key in other and is_measured(other[key]))
+    }
 
 
-def _why(row: Row) -> str:
-    status = text(row, "status")
-    return STATUSES.get(status, status or "no figure")
+def _row(pair: Pair) -> dict[str, Any]:
+    row: dict[str, Any] = {name: _value(pair.a, name) for name in NAMES}
+    row |= {"images_per_s_a": number(pair.a, "images_per_s"), "images_per_s_b": number(pair.b, "images_per_s")}
+    row |= {"ratio": pair.speed.value, "ratio_low": pair.speed.low, "ratio_high": pair.speed.high}
+    row |= {"verdict": pair.verdict}
+    row |= {f"{column}_ratio": pair.ratios.get(column) for column in COLUMNS[1:]}
+    row |= {"stable_a": text(pair.a, "stable") or None, "stable_b": text(pair.b, "stable") or None}
+    row |= {"emulated": "yes" if pair.emulated else "no"}
+    return row | {"signature_a": _value(pair.a, "signature"), "signature_b": _value(pair.b, "signature")}
 
 
-def _unfinished(*runs: Run) -> list[str]:
-    return [
-        f"{clean(run.name)} was not finished (status {clean(str(run.facts.get('status')))})"
-        for run in runs
-        if run.facts.get("status") != "complete"
-    ]
+def _value(row: Row, name: str) -> Any:
+    value = row.get(name)
+    return clean(value) if isinstance(value, str) else value
 
 
 def _number(given: str) -> float | None:

@@ -1,67 +1,75 @@
-"""What differs between the grounds two runs stood on: machines, versions, flags, weights."""
+"""What differs between the grounds two runs stood on: machines, versions, flags, weights, the program itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from reports import signatures
-from reports.format import Row, clean
+from reports.format import Row
+from reports.tables import records
 
-LONGEST = 60  # characters of a value
-MOST = 12  # differences named one by one in a group
-DEEPEST = 6  # levels of a nested fact
+MAX_DEPTH = 6  # levels of a nested fact
 
-# Facts of run.json's environment, each with what a difference is called. The commit is what one wants to compare.
-GROUPS = {"machine": "machine", "gpus": "machine", "devices": "machine", "packages": "versions", "python": "versions"}
-GROUPS |= {"flags": "flags", "environments": "flags"}
-GROUPS |= {"cpu_kind": "machine", "physical_cores": "machine"}
+PROGRAM = "program"  # whose difference casts no doubt on a comparison: it is what one wants to compare
+# Facts of run.json's environment, each with what a difference of it is called.
+GROUPS = {
+    "machine": "machine", "cpu_kind": "machine", "physical_cores": "machine", "gpus": "machine", "devices": "machine",
+    "packages": "versions", "python": "versions", "flags": "flags", "environments": "flags", "git": PROGRAM,
+}  # fmt: skip
 LATER = ("cpu_kind", "physical_cores")  # facts that older runs do not hold: nothing differs for that
 SIGNED = {"weights": "weights", "seed": "weights", "alexbench": "versions", "framework": "versions"}
 
 Pairs = dict[str, str]
 
 
-def differences(a: Mapping[str, Any], b: Mapping[str, Any], rows_a: Sequence[Row], rows_b: Sequence[Row]) -> list[str]:
-    """One line per group that differs, naming each difference as `what: of A / of B`."""
-    found: dict[str, list[str]] = {}
+class Run(NamedTuple):
+    """What one run folder holds."""
+
+    name: str
+    facts: Mapping[str, Any]  # run.json
+    tables: Mapping[str, pd.DataFrame]  # kind -> its table
+
+
+class Difference(NamedTuple):
+    """One fact that is not the same in two runs."""
+
+    group: str  # machine, versions, flags, weights or PROGRAM
+    what: str
+    was: str | None  # in the first run; None where it was not set
+    now: str | None  # in the second
+
+
+def differences(a: Run, b: Run) -> list[Difference]:
+    """Each difference once. What rows are signed with is compared for runs of speed alone."""
+    rows = [records(run.tables["speed"]) if "speed" in run.tables else [] for run in (a, b)]
+    signed = _signed(_fields(rows[0]), _fields(rows[1]))
+    return list(dict.fromkeys([*_around(a.facts, b.facts), *signed]))
+
+
+def _around(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Difference]:
     first, second = _flat(a.get("environment")), _flat(b.get("environment"))
     for name in [*first, *(name for name in second if name not in first)]:
-        group = GROUPS.get(name.partition(".")[0])
+        fact, _, inner = name.partition(".")
         if name in LATER and not (name in first and name in second):
             continue
-        if group and first.get(name) != second.get(name):
-            short = name.partition(".")[2] or name
-            found.setdefault(group, []).append(_told(short, first.get(name), second.get(name)))
-    signed_a, signed_b = _signed(a, rows_a), _signed(b, rows_b)
+        if fact in GROUPS and first.get(name) != second.get(name):
+            yield Difference(GROUPS[fact], inner or name, first.get(name), second.get(name))
+
+
+def _signed(first: Mapping[str, Pairs], second: Mapping[str, Pairs]) -> Iterator[Difference]:
+    """Frameworks are compared one by one: a run may hold fewer of them."""
     for name, group in SIGNED.items():
-        # Frameworks are compared one by one: a run may hold fewer of them.
-        mine, other = signed_a.get(name, {}), signed_b.get(name, {})
-        for key in [key for key in mine if key in other and mine[key] != other[key]]:
-            told = _told(name if name == key else f"{name} {key}", mine[key], other[key])
-            found.setdefault(group, []).append(told)
-    return [f"the {group} differ{'s' if group == 'machine' else ''}: {_listed(told)}" for group, told in found.items()]
-
-
-def _listed(told: Sequence[str]) -> str:
-    once = list(dict.fromkeys(told))
-    rest = len(once) - MOST
-    return "; ".join(once[:MOST]) + (f"; and {rest} more" if rest > 0 else "")
-
-
-def _told(name: str, a: str | None, b: str | None) -> str:
-    return f"{clean(name)[:LONGEST]} {_cut(a)} / {_cut(b)}"
-
-
-def _cut(value: str | None) -> str:
-    if value is None:
-        return "not set"
-    cleaned = clean(value)
-    return cleaned if len(cleaned) <= LONGEST else f"{cleaned[: LONGEST - 1]}…"
+        mine, other = first.get(name, {}), second.get(name, {})
+        for key in mine:
+            if key in other and mine[key] != other[key]:
+                yield Difference(group, name if name == key else f"{name} {key}", mine[key], other[key])
 
 
 def _flat(value: Any, name: str = "", depth: int = 0) -> Pairs:
-    if isinstance(value, Mapping) and depth < DEEPEST:
+    if isinstance(value, Mapping) and depth < MAX_DEPTH:
         found: Pairs = {}
         for key, inner in value.items():
             found |= _flat(inner, f"{name}.{key}" if name else str(key), depth + 1)
@@ -69,10 +77,10 @@ def _flat(value: Any, name: str = "", depth: int = 0) -> Pairs:
     return {} if value is None else {name: str(value)}
 
 
-def _signed(run: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Pairs]:
+def _fields(rows: Sequence[Row]) -> dict[str, Pairs]:
     """Field of the rows' signatures -> whose -> values: a framework's version is its own, weights are a network's."""
     found: dict[str, dict[str, dict[str, None]]] = {}
-    for row in rows or [run]:
+    for row in rows:
         fields = signatures.parts(row)
         owners = {"framework": str(row.get("framework") or "framework"), "weights": fields.get("network", "weights")}
         for name, value in fields.items():

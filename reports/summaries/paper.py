@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from reports import signatures, statistics
@@ -115,10 +115,7 @@ def _ablated(key: Sequence[str], rows: Sequence[Row]) -> Ablated:
     ablation, variant, framework, network, data, epochs = key
     before, after = ([_value(row, name) for row in rows] for name in ("baseline_error", "variant_error"))
     differences = [one - other for one, other in zip(after, before, strict=True)]
-    whole = all(map(math.isfinite, differences))
-    half = None
-    if len(rows) > 1 and whole:
-        half = statistics.student(len(rows) - 1) * stdev(differences) / math.sqrt(len(rows))
+    found = statistics.mean(differences)
     where = [f"{network} in {framework}" if framework else network, data]
     where += [plural(int(epochs), "epoch")] if epochs.isdigit() else []
     return Ablated(
@@ -128,8 +125,8 @@ def _ablated(key: Sequence[str], rows: Sequence[Row]) -> Ablated:
         seeds=len(rows),
         baseline=fmean(before),
         variant_error=fmean(after),
-        difference=fmean(differences),
-        half=half,
+        difference=found.value,
+        half=None if found.high is None else found.high - found.value,
         signature=text(rows[0], "signature"),
     )
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from reports import ratio, statistics
+from reports import statistics
 from reports.format import Row, number, positive, text
-from reports.ratio import Blocks
 from reports.schema import SETTING
-from reports.statistics import Interval, Term
+from reports.statistics import Interval, Processes, Term
 from reports.tables import records
 
 Key = tuple[Any, ...]
@@ -26,26 +25,27 @@ def settings(speed: pd.DataFrame, sample: pd.DataFrame) -> list[dict[str, Any]]:
 
     Further keys: name (`torch tuned`), images and step (Intervals, None where nothing was measured), over_stock
     (images/s of tuned over stock, None for stock, emulated and unpaired rows), over_one (of a split over one device,
-    never for emulated devices), gain (the Terms of over_stock) and blocks (its samples).
+    never for emulated devices), gain (the Terms of over_stock) and processes (its samples).
     """
     rows = latest(speed)
-    blocks = blocks_by_setting(sample)
+    samples = samples_by_setting(sample)
     measured = {setting(row): row for row in rows if is_measured(row)}
     found = []
     for row in sorted(rows, key=_order):
-        own = blocks.get(setting(row), {})
+        own = samples.get(setting(row), {})
+        members = len(statistics.members(own)) or None
         step = positive(row, "step_ms")
         stock = _other(row, measured, tuning="stock") if text(row, "tuning") == "tuned" else None
         one = _other(row, measured, devices=1, split="none") if is_split(row) else None
-        over_stock, gain = over(row, stock, blocks) if stock else (None, ())
+        over_stock, gain = over(row, stock, samples) if stock else (None, ())
         further = {
             "name": " ".join(filter(None, who(row))),
-            "images": images_interval(row, len(own) or None),
-            "step": None if step is None else bounded(row, step, len(own) or None),
+            "images": images_interval(row, members),
+            "step": None if step is None else bounded(row, step, members),
             "over_stock": over_stock,
-            "over_one": over(row, one, blocks)[0] if one else None,
+            "over_one": over(row, one, samples)[0] if one else None,
             "gain": gain,
-            "blocks": own,
+            "processes": own,
         }
         found.append({**row, **further})
     return found
@@ -70,8 +70,8 @@ def race(given: Sequence[Row]) -> list[tuple[Row, Interval | None]]:
     if len(trained) < 2 or len({text(row, "network") for row in trained}) > 1:
         return []
     best, *others = sorted(trained, key=lambda row: -row["images_per_s"])
-    blocks = {setting(row): row["blocks"] for row in trained}
-    return [(best, None), *((row, over(best, row, blocks)[0]) for row in others)]
+    samples = {setting(row): row["processes"] for row in trained}
+    return [(best, None), *((row, over(best, row, samples)[0]) for row in others)]
 
 
 def gains(given: Sequence[Row]) -> dict[str, Interval | None]:
@@ -81,7 +81,7 @@ def gains(given: Sequence[Row]) -> dict[str, Interval | None]:
         if row["over_stock"] is not None:
             found.setdefault(text(row, "framework"), []).append(row)
     return {
-        framework: ratio.geometric_mean([row["over_stock"].value for row in rows], [row["gain"] for row in rows])
+        framework: statistics.geometric_mean([row["over_stock"].value for row in rows], [row["gain"] for row in rows])
         for framework, rows in sorted(found.items())
     }
 
@@ -139,52 +139,59 @@ def is_emulated(row: Row) -> bool:
     return text(row, "emulated") == "yes"
 
 
-def blocks_by_setting(sample: pd.DataFrame) -> dict[Key, Blocks]:
-    """Setting -> block -> milliseconds per step of its samples in the steady state.
+def samples_by_setting(sample: pd.DataFrame) -> dict[Key, Processes]:
+    """Setting -> process -> block -> milliseconds per step of its samples in the steady state.
 
     Of samples with the same block and index the last one counts: a resumed run may have measured a setting again.
     """
-    found: dict[Key, dict[int, dict[Any, float]]] = {}
+    found: dict[Key, dict[int, dict[int, dict[Any, float]]]] = {}
     for row in records(sample):
         seconds, steps = positive(row, "seconds"), positive(row, "steps")
         if seconds is not None and steps is not None and row.get("warm") != "no":
-            block = found.setdefault(setting(row), {}).setdefault(int(number(row, "block") or 0), {})
+            process = found.setdefault(setting(row), {}).setdefault(int(number(row, "process") or 1), {})
+            block = process.setdefault(int(number(row, "block") or 0), {})
             block[row.get("index", len(block))] = 1e3 * seconds / steps
-    return {key: {place: [*one.values()] for place, one in blocks.items()} for key, blocks in found.items()}
+    return {
+        key: {
+            process: {place: [*block.values()] for place, block in blocks.items()}
+            for process, blocks in processes.items()
+        }
+        for key, processes in found.items()
+    }
 
 
-def images_interval(row: Row, blocks: int | None = None) -> Interval | None:
-    """images/s with the interval that its step time has; `blocks` it was measured in, where that is known.
+def images_interval(row: Row, members: int | None = None) -> Interval | None:
+    """images/s with the interval that its step time has; `members` are the blocks or processes it was measured in.
 
     Earlier versions wrote a step time down to 0 where the interval was wide: then images/s have no upper end.
     """
     value, step = positive(row, "images_per_s"), positive(row, "step_ms")
     if value is None:
         return None
-    found = None if step is None else bounded(row, step, blocks)
+    found = None if step is None else bounded(row, step, members)
     if step is None or found is None or found.low is None or found.high is None:
-        return Interval(value, blocks=blocks)
-    return Interval(value, value * step / found.high, value * step / found.low if found.low > 0 else math.inf, blocks)
+        return Interval(value, blocks=members)
+    return Interval(value, value * step / found.high, value * step / found.low if found.low > 0 else math.inf, members)
 
 
-def bounded(row: Row, step_ms: float, blocks: int | None = None) -> Interval:
+def bounded(row: Row, step_ms: float, members: int | None = None) -> Interval:
     """A step time with the bounds that its row has; those of a single sample, which are no interval, left out."""
     low, high = number(row, "step_ms_low"), number(row, "step_ms_high")
     if low is None or high is None or not (low <= step_ms <= high and step_ms < 1e30 > high):
-        return Interval(step_ms, blocks=blocks)
-    if low == high and (blocks or 1) < 2:
-        return Interval(step_ms, blocks=blocks)
-    return Interval(step_ms, low, high, blocks)
+        return Interval(step_ms, blocks=members)
+    if low == high and (members or 1) < 2:
+        return Interval(step_ms, blocks=members)
+    return Interval(step_ms, low, high, members)
 
 
-def over(row: Row, other: Row, blocks: Mapping[Key, Blocks]) -> tuple[Interval, tuple[Term, ...]]:
+def over(row: Row, other: Row, samples: Mapping[Key, Processes]) -> tuple[Interval, tuple[Term, ...]]:
     """images/s of one measured row over another's, and what its interval was made of."""
     together = all(row.get(name) == other.get(name) for name in NAMES if name not in ("framework", "tuning"))
-    hold = ratio.paired if together else ratio.apart  # what is measured together is measured in turn
-    first, second = blocks.get(setting(other), {}), blocks.get(setting(row), {})
+    hold = statistics.paired if together else statistics.apart  # what is measured together is measured in turn
+    first, second = samples.get(setting(other), {}), samples.get(setting(row), {})
     terms, value = tuple(hold(first, second)), row["images_per_s"] / other["images_per_s"]
     found = statistics.interval(terms, value) if terms else None
-    return found or Interval(value, blocks=min(len(first), len(second)) or None), terms
+    return found or Interval(value, blocks=min(len(statistics.members(one)) for one in (first, second)) or None), terms
 
 
 def _other(row: Row, measured: Mapping[Key, Row], **changes: Any) -> Row | None:

@@ -13,25 +13,22 @@ import pytest
 import speed_rows
 from rich.console import Console
 
-from reports import compare_view
-from reports.summaries.compare import (
-    OPERATORS,
-    Comparison,
-    Pair,
-    Rule,
-    Run,
-    broken,
-    compare,
-    judged,
-    parse_rule,
-    setting_name,
-)
+from harness.compare import written
+from reports import tables as result_tables
+from reports.documents import common
+from reports.documents.compare import document, only_in, setting_name, warnings
+from reports.render import terminal
+from reports.summaries.compare import OPERATORS, Comparison, Pair, Rule, broken, compare, judged, parse_rule
+from reports.summaries.environments import Run
 
 Tables = dict[str, list[dict[str, Any]]]
 
+FORMS = ("table", "csv", "json", "markdown")
+
 
 def run(tables: Tables, name: str = "runs/a", **facts: Any) -> Run:
-    return Run(name, speed_rows.RUN | facts, tables["speed"], tables.get("sample", []))
+    held = {kind: result_tables.frame(kind, tables.get(kind, [])) for kind in ("speed", "sample")}
+    return Run(name, speed_rows.RUN | facts, held)
 
 
 def faster(tables: Tables, factor: float, **where: Any) -> Tables:
@@ -52,8 +49,13 @@ def base() -> Tables:
     return speed_rows.tables()
 
 
+def around(found: Comparison) -> list[str]:
+    """What differs between the grounds the runs stood on."""
+    return common.differing(found.differences)
+
+
 def pair(found: Comparison, name: str) -> Pair:
-    return next(one for one in found.pairs if one.name.startswith(name))
+    return next(one for one in found.pairs if setting_name(one.a).startswith(name))
 
 
 def test_faster_slower_and_chance_are_told_apart(base: Tables) -> None:
@@ -66,14 +68,14 @@ def test_faster_slower_and_chance_are_told_apart(base: Tables) -> None:
     assert found.mean is not None
     assert found.mean.value == pytest.approx((1.11**4 * (1 / 1.05) ** 2) ** (1 / 12))
     assert found.mean.significant
-    assert not found.warnings
+    assert not around(found)
 
 
 def test_a_run_is_not_different_from_itself_measured_again(base: Tables) -> None:
     found = compare(run(base), run(faster(base, 1.0), "runs/b"))
     assert {one.verdict for one in found.pairs} == {"not significant"}
     assert found.mean is not None and not found.mean.significant
-    assert "not significant" in compare_view.sentence(found)
+    assert "not significant" in document(found, {}).verdict.sentence
 
 
 def test_settings_of_one_run_only_are_listed_with_the_reason(base: Tables) -> None:
@@ -82,20 +84,20 @@ def test_settings_of_one_run_only_are_listed_with_the_reason(base: Tables) -> No
     other["speed"] = [row | {"status": "crashed"} if row["framework"] == "jax" else row for row in other["speed"]]
     found = compare(run(base), run(other, "runs/b"))
     assert len(found.pairs) == 4
-    assert len(found.only["A"]) == 8
-    assert found.only["B"] == ()
-    assert "tensorflow tuned, paper, cpu, float32, train-step, batch 32" in found.only["A"]
-    assert "jax tuned, paper, cpu, float32, train-step, batch 32 (crashed in the other)" in found.only["A"]
-    assert compare(run(other), run(base)).only["B"] == found.only["A"]
+    assert len(only_in(found, "A")) == 8
+    assert only_in(found, "B") == []
+    assert "tensorflow tuned, paper, cpu, float32, train-step, batch 32" in only_in(found, "A")
+    assert "jax tuned, paper, cpu, float32, train-step, batch 32 (crashed in the other)" in only_in(found, "A")
+    assert only_in(compare(run(other), run(base)), "B") == only_in(found, "A")
 
 
 def test_nothing_in_common_is_said(base: Tables) -> None:
     other = {"speed": [speed_rows.speed("torch", "tuned", 999)]}
     found = compare(run(base), run(other))
     assert found.pairs == () and found.mean is None
-    assert compare_view.sentence(found) == "The runs have no measured setting in common."
-    for form in compare_view.FORMATS:
-        assert compare_view.render(found, {}, form)
+    assert document(found, {}).verdict.sentence == "The runs have no measured setting in common."
+    for form in FORMS:
+        assert written(found, {}, form)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +118,8 @@ def test_what_differs_around_the_runs_is_named(base: Tables, path: tuple[str, st
         place = place[name]  # type: ignore[assignment]
     place[path[-1]] = value
     found = compare(run(base), run(base, "runs/b", environment=environment))
-    assert found.warnings == (said,)
-    assert f"warning: {said}" in compare_view.render(found, {}, "table")
+    assert around(found) == [said]
+    assert f"warning: {said}" in written(found, {}, "table")
 
 
 def test_a_run_that_does_not_know_its_kind_of_machine_is_not_on_another(base: Tables) -> None:
@@ -126,7 +128,7 @@ def test_a_run_that_does_not_know_its_kind_of_machine_is_not_on_another(base: Ta
         for name, value in speed_rows.RUN["environment"].items()  # type: ignore[attr-defined]
         if name not in ("cpu_kind", "physical_cores")
     }
-    assert compare(run(base, environment=older), run(base, "runs/b")).warnings == ()
+    assert around(compare(run(base, environment=older), run(base, "runs/b"))) == []
 
 
 def test_other_weights_and_other_frameworks_versions_are_named(base: Tables) -> None:
@@ -134,23 +136,23 @@ def test_other_weights_and_other_frameworks_versions_are_named(base: Tables) -> 
     for row in other["speed"]:
         row["signature"] = row["signature"].replace("3f2a", "ffff").replace("jax-0.10.2", "jax-0.11.0")
     found = compare(run(base), run(other))
-    assert found.warnings == (
+    assert around(found) == [
         "the weights differ: weights paper 3f2a / ffff",
         "the versions differ: framework jax jax-0.10.2 / jax-0.11.0",
-    )
+    ]
     fewer = {"speed": [row for row in base["speed"] if row["framework"] == "torch"]}
-    assert compare(run(base), run(fewer)).warnings == ()
+    assert around(compare(run(base), run(fewer))) == []
 
 
 def test_another_commit_is_what_one_wants_to_compare(base: Tables) -> None:
     environment = speed_rows.RUN["environment"] | {"git": {"commit": "def", "dirty": True}}  # type: ignore[operator]
-    assert compare(run(base), run(base, environment=environment)).warnings == ()
+    assert around(compare(run(base), run(base, environment=environment))) == []
 
 
 def test_a_long_list_of_differences_is_cut(base: Tables) -> None:
     environment = copy.deepcopy(speed_rows.RUN["environment"])
     environment["flags"] = {f"XLA_{n}": "x" * 500 for n in range(100)}  # type: ignore[index]
-    [said] = compare(run(base), run(base, environment=environment)).warnings
+    [said] = around(compare(run(base), run(base, environment=environment)))
     assert len(said) < 1500
     assert "and 89 more" in said
 
@@ -159,7 +161,7 @@ def test_rows_that_are_not_stable_emulated_or_unfinished_are_warned_of(base: Tab
     tables = speed_rows.split_tables()
     tables["sample"] += [one for row in tables["speed"] if row["emulated"] == "yes" for one in speed_rows.samples(row)]
     found = compare(run(tables, status="interrupted"), run(tables, "runs/b"))
-    said = compare_view.warnings(found)
+    said = warnings(found)
     assert "runs/a was not finished (status interrupted)" in said
     assert "not stable in A: torch stock, paper, cpu, float32, train-step, batch 32" in said
     assert "emulated devices: torch tuned, paper, cpu, float32, train-step, model x2, batch 32 and 8 more" in said
@@ -170,7 +172,7 @@ def test_without_samples_nothing_is_judged_by_chance(base: Tables) -> None:
     found = compare(run(bare), run(faster(bare, 0.5) | {"sample": []}))
     assert {one.verdict for one in found.pairs} == {"not judged"}
     assert found.mean is not None and not found.mean.known
-    assert "without an interval" in compare_view.sentence(found)
+    assert "without an interval" in document(found, {}).verdict.sentence
     # A rule then goes by the ratio alone: missing samples must not let a regression pass.
     assert len(broken(Rule("images_per_s", "<", 0.95), found)) == 12
 
@@ -179,7 +181,7 @@ def test_one_block_a_run_is_not_judged_by_its_samples(base: Tables) -> None:
     single = {"speed": base["speed"], "sample": [one for one in base["sample"] if one["block"] == 0]}
     found = compare(run(single), run(single, "runs/b"))
     assert {one.verdict for one in found.pairs} == {"not judged"}
-    assert "fewer than two blocks: no interval" in " ".join(compare_view.warnings(found))
+    assert "fewer than two blocks: no interval" in " ".join(warnings(found))
 
 
 def test_columns_that_are_the_same_figure_are_judged_alike(base: Tables) -> None:
@@ -215,7 +217,7 @@ def test_what_is_no_rule_is_said(given: str) -> None:
 def test_a_rule_is_broken_where_the_difference_is_significant(base: Tables) -> None:
     found = compare(run(base), run(faster(base, 0.9, framework="torch", tuning="tuned")))
     slow = broken(parse_rule("images_per_s<0.95"), found)
-    assert {one.name for one in slow} == {
+    assert {setting_name(one.a) for one in slow} == {
         f"torch tuned, paper, cpu, float32, train-step, batch {batch}" for batch in (32, 128)
     }
     assert slow == broken(parse_rule("step_ms>1.05"), found)
@@ -251,14 +253,14 @@ def test_a_setting_in_words_leaves_out_what_goes_without_saying() -> None:
 def test_every_form_says_the_same(base: Tables) -> None:
     found = compare(run(base), run(faster(base, 1.2, framework="jax"), "runs/b"))
     met = {"step_ms<0.9": broken(parse_rule("step_ms<0.9"), found)}
-    data = json.loads(compare_view.render(found, met, "json"))
-    rows = list(csv.DictReader(io.StringIO(compare_view.render(found, met, "csv"))))
+    data = json.loads(written(found, met, "json"))
+    rows = list(csv.DictReader(io.StringIO(written(found, met, "csv"))))
     assert [float(row["ratio"]) for row in rows] == [one["ratio"] for one in data["pairs"]]
     assert list(rows[0]) == list(data["pairs"][0])
     assert data["geometric_mean"]["low"] < data["geometric_mean"]["ratio"] < data["geometric_mean"]["high"]
     assert [one["rule"] for one in data["broken"]] == ["step_ms<0.9"] * 4
     for form in ("table", "markdown"):
-        text = compare_view.render(found, met, form)
+        text = written(found, met, form)
         assert text.count("1.20x faster") == 4
         assert text.count("not significant") >= 8
         assert "geometric mean" in text
@@ -269,7 +271,7 @@ def test_every_form_says_the_same(base: Tables) -> None:
 def test_the_table_fits_and_wraps_no_setting(base: Tables, width: int) -> None:
     file = io.StringIO()
     found = compare(run(base), run(faster(base, 1.2, framework="jax"), "runs/b"))
-    compare_view.show(found, {}, Console(file=file, width=width))
+    terminal.show(document(found, {}), Console(file=file, width=width))
     lines = file.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert len([line for line in lines if "batch" in line and "x" in line]) == 12
@@ -277,12 +279,13 @@ def test_the_table_fits_and_wraps_no_setting(base: Tables, width: int) -> None:
 
 
 def test_outside_text_is_not_obeyed(base: Tables) -> None:
-    evil = "\x1b[2J[red]\n| `x`\ud800"
+    evil = "\x1b[2J[red]\n| `x`"
     tables = {"speed": [speed_rows.speed(evil, "tuned", signature=evil)]}
+    evil += "\ud800"  # no table can hold this
     environment = {"flags": {"XLA_FLAGS": evil}}
     found = compare(run(tables, evil), run(tables, evil, environment=environment))
-    for form in compare_view.FORMATS:
-        text = compare_view.render(found, {}, form)
+    for form in FORMS:
+        text = written(found, {}, form)
         assert "\x1b" not in text
         text.encode()  # nothing is left that a file could not hold
 
@@ -297,5 +300,5 @@ def test_figures_nobody_measured_break_nothing(base: Tables, odd: float) -> None
     found = compare(run(base), run(other))
     assert found.pairs == ()
     spoilt = base | {"sample": [row | {"seconds": odd} for row in base["sample"]]}
-    for form in compare_view.FORMATS:
-        assert compare_view.render(compare(run(spoilt), run(base)), {}, form)
+    for form in FORMS:
+        assert written(compare(run(spoilt), run(base)), {}, form)

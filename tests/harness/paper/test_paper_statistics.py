@@ -1,45 +1,15 @@
-"""Paired differences, ablation tables and figure 1's ratio against plain computations."""
+"""Ablation tables and figure 1's ratio against plain computations."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from harness.paper import ablation_rows, figure_four, figure_one, figure_three, ledger, paired, subject, variants
+from harness.paper import ablation_rows, figure_four, figure_one, figure_three, ledger, subject, variants
 from harness.paper.evidence import Evidence, Row
 from impls import catalog, weights
-
-
-@pytest.mark.parametrize("count", [2, 3, 5, 10, 16, 17, 40])
-def test_the_interval_is_students(count: int) -> None:
-    values = np.random.default_rng(count).normal(0.01, 0.02, count)
-    found = paired.difference(values.tolist())
-    low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
-    assert found.mean == pytest.approx(values.mean())
-    assert (found.low, found.high) == (pytest.approx(low, abs=2e-5), pytest.approx(high, abs=2e-5))
-
-
-def test_one_pair_has_no_interval_and_shows_nothing() -> None:
-    found = paired.difference([0.25])
-    assert found == (0.25, None, None, 1)
-    assert not found.shown
-    assert paired.told(found) == "+25.00 points, n = 1 seed"
-
-
-def test_a_difference_that_is_no_number_is_not_averaged_away() -> None:
-    found = paired.difference([0.1, math.nan])
-    assert math.isnan(found.mean)
-    assert found.low is None
-
-
-def test_a_difference_is_shown_where_the_interval_leaves_out_zero() -> None:
-    assert paired.difference([0.011, 0.012, 0.010]).shown
-    assert paired.difference([-0.011, -0.012, -0.010]).shown
-    assert not paired.difference([0.011, -0.012, 0.010]).shown
 
 
 def trial(variant: str, seed: int, error: float | None, crops: int = 1, framework: str = "torch") -> Row:

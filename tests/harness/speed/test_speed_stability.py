@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.speed.layers import difference, remainder
-from harness.speed.statistics import block_spread, estimate, instability
+from harness.speed.stability import block_spread, instability, step_time
 from harness.speed.steady import is_steady, spread
 from reports.statistics import Interval
 
@@ -23,7 +23,7 @@ def measured(rng: np.random.Generator, blocks: int, samples: int, between: float
 
 def coverage(blocks: int, samples: int, between: float, within: float, runs: int = 400) -> float:
     rng = np.random.default_rng(11)
-    found = [estimate(measured(rng, blocks, samples, between, within)) for _ in range(runs)]
+    found = [step_time(measured(rng, blocks, samples, between, within)) for _ in range(runs)]
     return sum(ends(one)[0] <= TRUE_MEDIAN <= ends(one)[1] for one in found) / runs
 
 
@@ -43,20 +43,20 @@ def test_the_interval_holds_the_true_median(blocks: int, samples: int, between: 
 
 
 def test_the_interval_is_not_so_wide_that_it_says_nothing() -> None:
-    low, high = ends(estimate(measured(np.random.default_rng(3), 15, 20, 0.01, 0.01)))
+    low, high = ends(step_time(measured(np.random.default_rng(3), 15, 20, 0.01, 0.01)))
     assert high - low < 0.05
 
 
 def test_ignoring_blocks_would_have_been_too_narrow() -> None:
     given = measured(np.random.default_rng(5), 15, 50, 0.03, 0.001)
-    pooled = ends(estimate([[sample] for block in given for sample in block]))
-    found = ends(estimate(given))
+    pooled = ends(step_time([[sample] for block in given for sample in block]))
+    found = ends(step_time(given))
     assert found[1] - found[0] > 2 * (pooled[1] - pooled[0])
 
 
 def test_the_interval_is_students_on_the_logarithms_of_the_blocks_medians() -> None:
     """Medians 1, 2 and 4: the mean of the logarithms is ln 2, their deviation ln 2, t at 2 degrees 4.302653."""
-    found = estimate([[0.1, 1.0, 9.0], [2.0], [4.0, 4.0]])
+    found = step_time([[0.1, 1.0, 9.0], [2.0], [4.0, 4.0]])
     low, high = ends(found)
     factor = math.exp(4.302653 * math.log(2) / math.sqrt(3))
     assert found.value == pytest.approx(2.0)
@@ -68,24 +68,24 @@ def test_the_interval_is_students_on_the_logarithms_of_the_blocks_medians() -> N
 @pytest.mark.parametrize("blocks", [2, 3, 6])
 def test_an_interval_never_reaches_zero_however_wide(blocks: int) -> None:
     """Around a mean, two or three blocks this far apart would give a lower end below zero."""
-    low, high = ends(estimate([[10.0 ** (3 * place)] for place in range(blocks)]))
+    low, high = ends(step_time([[10.0 ** (3 * place)] for place in range(blocks)]))
     assert 0 < low < high < math.inf
 
 
 def test_blocks_of_unequal_length_are_taken_as_they_are() -> None:
-    found = estimate([[1.0], [1.0, 1.0, 1.0], [1.0, 1.0]])
+    found = step_time([[1.0], [1.0, 1.0, 1.0], [1.0, 1.0]])
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("block", [[2.0], [1.9, 2.0, 2.1]])
 def test_one_block_has_no_interval_and_is_not_called_stable(block: list[float]) -> None:
-    found = estimate([block])
+    found = step_time([block])
     assert found == Interval(2.0, None, None, 1)
     assert instability(found, block_spread([block])) == "one block has no interval"
 
 
 def test_a_time_that_a_clock_cannot_show_is_not_zero() -> None:
-    assert estimate([[0.0], [0.0]]).value > 0
+    assert step_time([[0.0], [0.0]]).value > 0
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_two_measurements_of_the_same_thing_overlap() -> None:
     rng = np.random.default_rng(13)
     overlaps = 0
     for _ in range(60):
-        (low, high), (other_low, other_high) = (ends(estimate(measured(rng, 15, 5, 0.01, 0.01))) for _ in range(2))
+        (low, high), (other_low, other_high) = (ends(step_time(measured(rng, 15, 5, 0.01, 0.01))) for _ in range(2))
         overlaps += low <= other_high and other_low <= high
     assert overlaps >= 57
 

@@ -1,32 +1,35 @@
-"""A time measured in blocks, how well it is known, and whether it is stable.
-
-Samples within a block share what the machine was doing then, so a block counts once, as its median; what is made of
-the blocks' medians stands in `reports.statistics`, which every other figure with an interval uses too.
-"""
+"""Whether a time that was measured in blocks is stable: whether one may quote it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
-from reports.statistics import Interval, location
+from reports import statistics
+from reports.statistics import Interval
 
 WIDEST_INTERVAL = 0.05  # of the figure
 WIDEST_BLOCK_SPREAD = 0.10
 FINEST_S = 1e-9  # a clock that shows less shows nothing, and nothing has no logarithm
 
-Blocks = Sequence[Sequence[float]]  # seconds of the samples, block by block
+Blocks = Sequence[Sequence[float]]  # of one process: seconds of the samples, block by block
 
 
-def estimate(blocks: Blocks) -> Interval:
+def step_time(blocks: Blocks) -> Interval:
     """Seconds with their interval, of at least one block of at least one sample each."""
-    return location([max(median(block), FINEST_S) for block in blocks])
+    found = statistics.estimate({1: dict(enumerate(_shown(blocks)))})
+    assert found is not None  # every sample is a time now
+    return found
 
 
 def block_spread(blocks: Blocks) -> float:
     """(largest - smallest) / median of the blocks' medians."""
-    medians = [max(median(block), FINEST_S) for block in blocks]
+    medians = [median(block) for block in _shown(blocks)]
     return (max(medians) - min(medians)) / median(medians)
+
+
+def _shown(blocks: Blocks) -> list[list[float]]:
+    return [[max(sample, FINEST_S) for sample in block] for block in blocks]
 
 
 def instability(found: Interval, spread: float) -> str:
