@@ -10,6 +10,7 @@ from reports import atomic, documents, schema, tables
 from reports.document import Block, Document, Picture, Section
 from reports.documents.common import Run
 from reports.figures import style
+from reports.format import Row
 from reports.render import markdown
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ REPORT = "report.md"
 DICTIONARY = "dictionary.csv"  # what every column of the run's tables means
 
 
-def write(folder: Path, run: Run, rows: Mapping[str, Sequence[tables.Row]]) -> list[str]:
+def write(folder: Path, run: Run, rows: Mapping[str, Sequence[Row]]) -> list[str]:
     """Write everything that `rows` (kind -> rows) and `run` (what `run.json` holds) give; returns the file names.
 
     Raises OSError.

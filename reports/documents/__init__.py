@@ -11,6 +11,7 @@ from reports import schema, tables
 from reports.document import Document
 from reports.documents import parity, self_test, speed
 from reports.documents.common import Run
+from reports.format import Row
 
 Tables = Mapping[str, pd.DataFrame]  # kind -> its table
 
@@ -30,7 +31,7 @@ DOCUMENTS: dict[str, Entry] = {
 }
 
 
-def of_rows(rows: Mapping[str, Sequence[tables.Row]], run: Run) -> Document:
+def of_rows(rows: Mapping[str, Sequence[Row]], run: Run) -> Document:
     """The same of plain rows, such as a run that is under way has. Raises ValueError where a row fits no table."""
     return document_of({kind: tables.frame(kind, found) for kind, found in rows.items()}, run)
 

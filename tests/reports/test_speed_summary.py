@@ -254,13 +254,13 @@ def test_an_interval_that_an_earlier_version_cut_off_at_zero_is_shown_all_the_sa
 
 
 def test_samples_are_of_the_process_that_they_name_and_else_of_the_first() -> None:
-    [line] = digest(timed("stock", blocks={"stock": [320.0, 330.0]})).panels[0].lines
-    assert line.processes == {1: {0: [320.0], 1: [330.0]}}
+    [row] = measured(timed("stock", blocks={"stock": [320.0, 330.0]}))
+    assert row["processes"] == {1: {0: [320.0], 1: [330.0]}}
     tables = timed("stock", blocks={"stock": [320.0, 330.0]})
     tables["sample"] += [row | {"process": 2, "seconds": 2 * row["seconds"]} for row in tables["sample"]]
-    [line] = digest(tables).panels[0].lines
-    assert line.processes == {1: {0: [320.0], 1: [330.0]}, 2: {0: [640.0], 1: [660.0]}}
-    assert line.members == 2
+    [row] = measured(tables)
+    assert row["processes"] == {1: {0: [320.0], 1: [330.0]}, 2: {0: [640.0], 1: [660.0]}}
+    assert row["images"].blocks == 2
 
 
 def test_one_block_says_so_wherever_its_figure_stands() -> None:
