@@ -13,6 +13,7 @@ from reports.statistics import Interval
 
 Row = Mapping[str, Any]
 
+ROUNDING = 1e-12  # relative changes below this are rounding
 NARROW = 0.1  # the longer side of an interval, up to which ± tells it well
 LARGEST = 1e7  # from which on an end of an interval is written in powers of ten
 # How a formula begins, in the wide characters too; a quote before it is one of ours, or one that must not be lost.
@@ -219,6 +220,22 @@ def _error(found: Interval) -> str:
     return between(found.value, found.low, found.high)
 
 
+def _change(value: float) -> str:
+    """A relative change in percent; `0` where it is rounding."""
+    return "0" if abs(value) < ROUNDING else f"{figure(100 * value)} %"
+
+
+def _signed(value: float) -> str:
+    """A difference with its sign, `0` for none."""
+    return "0" if value == 0 else f"{value:+,.0f}" if abs(value) >= 0.995 else f"{value:+.2g}"
+
+
+def _points(found: Interval) -> str:
+    """A difference of errors, in points of percent: `+1.30 ± 0.90`."""
+    half = "" if found.low is None or found.high is None else f" ± {percent((found.high - found.low) / 2)}"
+    return f"{100 * found.value:+.2f}{half}"
+
+
 FORMATS: dict[str, Format] = {
     "text": Format(lambda value: clean(str(value)), lambda value: clean(str(value)), numeric=False),
     "whole": _of_number(lambda value: str(int(value)) if math.isfinite(value) else str(value)),  # of what is a name too
@@ -235,6 +252,11 @@ FORMATS: dict[str, Format] = {
     "share": _of_number(share),
     "percent": _of_number(percent),
     "error": _of_interval(_error, _error),  # shares of 1, in percent
+    "points": _of_interval(_points, _points),
+    "change": _of_number(_change),
+    "signed": _of_number(_signed),
+    "cosine": _of_number(lambda value: f"{value:.4f}"),
+    "whole share": _of_number(lambda value: f"{100 * value:.0f} %"),
     "ratio": _of_number(_bounded, missing="-"),
     "short": _of_number(lambda value: f"{value:.3g}"),
     "loss": _of_number(lambda value: f"{value:.4g}"),

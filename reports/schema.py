@@ -14,6 +14,7 @@ Columns = dict[str, Dtype]
 class Detail(IntEnum):
     """How much detail a thing belongs to."""
 
+    TERMINAL = 0  # a terminal alone: what stands there in place of something longer
     BRIEF = 1  # what a person reads on a terminal in ten seconds, and everything longer
     FULL = 2  # a report and a page
 

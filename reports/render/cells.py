@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
-from reports.document import Row, Table, Tone, Toned
+from reports.document import Block, Row, Section, Table, Tone, Toned
 from reports.format import FORMATS, written
 from reports.schema import Column, Detail
+
+AnyBlock = TypeVar("AnyBlock", Block, Section)
+
+
+def longer(blocks: Iterable[AnyBlock]) -> list[AnyBlock]:
+    """What a report and a page show: everything but what stands on a terminal in its place."""
+    return [block for block in blocks if block.detail != Detail.TERMINAL]
 
 
 def shown(table: Table, detail: Detail) -> list[Column]:

@@ -14,9 +14,10 @@ ENDING = ".png"  # of the pictures beside it
 
 def text(document: Document, pictures: Collection[str] = ()) -> str:
     """The whole document, its verdict first. `pictures` are the names of those that were drawn, without endings."""
-    parts = [f"# {escaped(document.title)}", f"**{escaped(document.verdict.sentence)}**", *_notes(document.caveats)]
+    parts = [f"# {escaped(document.title)}"] if document.title else []
+    parts += [f"**{escaped(document.verdict.sentence)}**", *_notes(document.caveats)]
     parts += [f"Machine: {escaped(document.machine)}."] if document.machine else []
-    for section in (*document.findings, *document.sections):
+    for section in cells.longer((*document.findings, *document.sections)):
         parts += _section(section, 2, pictures)
     parts += list(_facts(document))
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -42,7 +43,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequenc
 def _section(section: Section, level: int, pictures: Collection[str]) -> list[str]:
     parts: list[str] = []
     notes: list[Note] = []
-    for block in section.blocks:
+    for block in cells.longer(section.blocks):
         if isinstance(block, Note):
             notes.append(block)
             continue

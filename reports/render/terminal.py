@@ -94,12 +94,14 @@ def _block(block: Block, width: int) -> list[RenderableType]:
 
 
 def _note(note: Note) -> list[RenderableType]:
-    """A sentence as it is; a finding's words below its title."""
+    """A sentence as it is, set in where it stands for something longer; a finding's words below its title."""
     style = STYLES[note.tone]
     lines = [clean(line) for line in note.text.splitlines() if line.strip()]
     command = [Text(f"  {note.command}", style="bold cyan", no_wrap=True, overflow="ignore")] if note.command else []
     if not note.title and not note.status:
-        return [Text("\n".join(lines), style=style), *command] if lines else [*command]
+        said = Text("\n".join(lines), style=style)
+        shown = Padding(said, (0, 0, 0, 2), expand=False) if note.detail == Detail.TERMINAL else said
+        return [shown, *command] if lines else [*command]
     title = (
         Text.assemble((note.status, style), f"  {_line(note.title)}") if note.status else Text(_line(note.title), style)
     )
