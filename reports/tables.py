@@ -99,6 +99,16 @@ def read_csv(kind: str, path: Path) -> pd.DataFrame:
     return of_columns(kind, {name: found if name in known else _numbers(found) for name, found in values.items()})
 
 
+def json_text(table: pd.DataFrame) -> str:
+    """The table's rows as JSON: missing is null; what JSON has no number for (NaN, infinities) is its name."""
+    rows = [{name: _for_json(value) for name, value in row.items()} for row in records(table)]
+    return json.dumps(rows, indent=2, allow_nan=False) + "\n"
+
+
+def _for_json(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _numbers(values: list[str]) -> list[Any]:
     for convert in (int, float):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -175,6 +176,18 @@ def _facts(theirs: Reading, reference: Network) -> dict[str, Any]:
 
 
 def _show(folder: RunFolder, options: AuditOptions) -> None:
-    from reports import audit_view
+    """Print the form that was asked for; CSV and JSON are the table and nothing else."""
+    if options.form == "table":
+        folder.show()
+        return
+    from reports import tables
+    from reports.documents import audit as document
+    from reports.render import markdown
 
-    audit_view.show(folder.rows("audit"), {**folder.facts, "status": "complete"}, options.form)
+    table = tables.frame("audit", folder.rows("audit"))
+    if options.form == "markdown":
+        text = markdown.text(document.listing({"audit": table}, folder.facts))
+    else:
+        text = tables.csv_text(table) if options.form == "csv" else tables.json_text(table)
+    sys.stdout.write(text)
+    sys.stdout.flush()

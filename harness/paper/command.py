@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # what trains and draws is loaded by those who ask for it
 
 ALL_HELD, WANTING = 0, 1
 NETWORK = "paper"
-KINDS = ("ledger", "published", "ablation", "training-error")
 
 Outcome = tuple[int, list[str], dict[str, float]]
 
@@ -145,7 +144,7 @@ def _measured(
     wrong = [*ledger.unexpected(exact), *ledger.unexpected_of_notes(notes)]
     told = [*wrong, *map(str, failures)]
     # What run.json still holds of a part that broke off is not this run's.
-    show({kind: folder.rows(kind) for kind in KINDS}, {**folder.facts, "status": "complete", "failures": told})
+    folder.show(failures=told)
     timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}
     return exit_code(wrong, [failure.error for failure in failures]), told, timings
 
@@ -163,13 +162,6 @@ def _write(folder: RunFolder, derived: Sequence[Row], read: Evidence) -> None:
         folder.replace("published", results.table_rows([*read.evaluation, *results.validations(read.training)]))
     except OSError as error:
         raise CannotMeasure(f"cannot write in {folder.path}: {error.strerror or error}") from None
-
-
-def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:
-    """The summary a person reads in ten seconds."""
-    from reports import paper_summary
-
-    paper_summary.show(tables, run)
 
 
 def exit_code(wrong: Sequence[str], errors: Sequence[AlexbenchError]) -> int:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports import schema, tables
 from reports.document import Document
-from reports.documents import parity, self_test, speed
+from reports.documents import audit, paper, parity, self_test, speed
 from reports.documents.common import Run
 from reports.format import Row
 
@@ -26,6 +26,8 @@ class Entry(NamedTuple):
 # A new command is one more entry here. Parity is last: a run of another may hold the checks that came before it.
 DOCUMENTS: dict[str, Entry] = {
     "speed": Entry("speed", speed.document),
+    "paper": Entry("ledger", paper.document),
+    "audit": Entry("audit", audit.document),
     "parity-self-test": Entry("self-test", self_test.document),
     "parity": Entry("parity", parity.document),
 }

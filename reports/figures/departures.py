@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter
 
 from reports.figures import style as picture_frame
 from reports.figures.error_by_layer import QUIET
-from reports.format import Row, clean, figure, number, text
-from reports.summaries.audit import SAME, TOGETHER, change, place
+from reports.format import ROUNDING, Row, clean, figure, number, text, written
+from reports.summaries.audit import TOGETHER, place
 
 WIDTH = 8.4
 ROW = 0.52  # inches for the two bars of a departure
@@ -47,7 +47,7 @@ def _measured(rows: Sequence[Row]) -> list[Row]:
 def _panel(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_xscale("log")
     values = [number(row, name) or 0.0 for row in rows for name, _, _ in BARS]
-    low = min([LOWEST, *(value / 3 for value in values if value >= SAME)])
+    low = min([LOWEST, *(value / 3 for value in values if value >= ROUNDING)])
     axes.set_xlim(low, max([1.0, *values]) * 2)
     for place_of, row in enumerate(rows):
         for turn, (name, colour, _) in enumerate(BARS):
@@ -56,8 +56,8 @@ def _panel(axes: Axes, rows: Sequence[Row]) -> None:
                 continue
             y = place_of + (turn - 0.5) * 0.36
             axes.barh(y, max(value, low) - low, left=low, height=0.34, color=colour, zorder=3)
-            written: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8, "color": QUIET}
-            axes.annotate(change(row, name), (max(value, low), y), (4, 0), **written)
+            style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8, "color": QUIET}
+            axes.annotate(written(value, "change"), (max(value, low), y), (4, 0), **style)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
     for label in axes.get_yticklabels():

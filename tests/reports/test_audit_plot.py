@@ -10,14 +10,13 @@ from audit_rows import RUN, audit, measured, row
 from drawn import check, texts
 from matplotlib.figure import Figure
 
-from reports import audit_report
 from reports.figures import departures as audit_plot
 
 Rows = list[dict[str, Any]]
 
 
 def draw(rows: Rows, tmp_path: Path, run: Any = RUN) -> None:
-    audit_plot.draw(rows, run, tmp_path / "d.png", title=audit_report.TITLE)
+    audit_plot.draw(rows, run, tmp_path / "d.png", title="What each departure alone does")
     assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -54,7 +53,7 @@ def test_without_a_measurement_there_is_no_picture(tmp_path: Path) -> None:
     unmeasured = [one for one in audit() if one["logits_change"] is None]
 
     assert unmeasured
-    assert audit_report.pictures({"audit": unmeasured}, RUN) == []
+    assert not audit_plot.drawable(unmeasured)
     with pytest.raises(ValueError, match="nothing to draw"):
         draw(unmeasured, tmp_path)
 

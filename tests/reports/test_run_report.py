@@ -54,11 +54,3 @@ def test_a_folder_holds_what_its_rows_give(
 def test_a_command_nobody_knows_is_reported_by_its_tables(rows: dict[str, Any], section: str, tmp_path: Path) -> None:
     run_report.write(tmp_path, {"command": "another"}, rows)
     assert section in (tmp_path / "report.md").read_text()
-
-
-def test_pictures_that_the_command_drew_are_in_the_papers_report(tmp_path: Path) -> None:
-    run_report.write(tmp_path, paper_rows.RUN, {"ledger": paper_rows.ledger()})
-    report = (tmp_path / "report.md").read_text()
-    assert "](figure3-torch-best.png)" in report and "](figure4-top5-torch-best.png)" in report
-    assert "other.png" not in report.partition("## The run")[0]
-    assert "](../figure3-x.png)" not in report

@@ -14,7 +14,9 @@ from harness.audit.options import AuditOptions
 from impls import catalog
 from impls.reading import Foreign, Reading, numbered
 from impls.spec import LRN, Conv, Dense, Dropout, DropoutScaling, Init, MaxPool, Padding, ReLU, SpatialNorm, Tanh
-from reports import audit_markdown, tables
+from reports import tables
+from reports.documents.audit import listing
+from reports.render import markdown
 
 WHOLE = st.one_of(st.integers(-2, 12), st.sampled_from([96, 256, 384, 4096, 1000, 10**6, 10**12, 10**30]))
 REAL = st.one_of(
@@ -75,5 +77,5 @@ def test_any_reading_is_compared_counted_and_written_down(theirs: Reading, again
 
     table = tables.records(tables.frame("audit", made))
     assert [row["facet"] for row in table] == [row["facet"] for row in made]
-    text = audit_markdown.listing(made, command._facts(theirs, reference))
+    text = markdown.text(listing({"audit": tables.frame("audit", made)}, command._facts(theirs, reference)))
     assert all(row["facet"] in text for row in made)
