@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from reports.document import Document, Note, Picture, Section, Verdict
 from reports.format import clean, plural
 from reports.schema import Detail
-from reports.summaries.environments import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from reports.summaries.environments import Difference
 
 Run = Mapping[str, Any]  # what run.json holds
 
