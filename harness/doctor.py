@@ -64,7 +64,7 @@ class Diagnosis:
         return 3 if broken or self.missing_core or not self.frameworks else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for `reports.doctor_view` and for JSON."""
+        """Plain data for `reports.documents.doctor` and for JSON."""
         return asdict(self)
 
 
@@ -92,10 +92,11 @@ def diagnose(pythons: Mapping[str, str] | None = None, timeout_s: float = TIMEOU
 
 def run(pythons: Mapping[str, str] | None = None, timeout_s: float = TIMEOUT_S) -> int:
     """The command: look, print, and return the exit code."""
-    from reports import doctor_view  # here, because rich is one of the things that may be missing
+    from reports.documents import doctor  # here, because rich is one of the things that may be missing
+    from reports.render import terminal
 
     diagnosis = diagnose(pythons, timeout_s)
-    doctor_view.show(diagnosis.as_dict())
+    terminal.show(doctor.document(diagnosis.as_dict()))
     return diagnosis.exit_code
 
 

@@ -21,10 +21,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Toned:
-    """A cell in a tone of its own."""
+    """A cell in a tone of its own, or with words behind its value: `4.47 (lowest)`."""
 
     value: Any
-    tone: Tone
+    tone: Tone = "plain"
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Table:
     file: str = ""  # of the run's, that has all rows
     signed: bool = False  # whether rows hold `signature`, to be numbered and listed below
     keeps_empty: bool = False  # whether columns without any value are shown
+    brief: Sequence[Note] = ()  # what a terminal says in place of the rows, where there is anything
+    quiet: bool = False  # whether a terminal goes without the headings
     detail: Detail = Detail.BRIEF
 
 

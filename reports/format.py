@@ -116,6 +116,13 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
 
 
+def duration(seconds: float) -> str:
+    """`47 s`, `12 min`, `5.3 h`."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
 def between(value: float | None, low: float | None, high: float | None) -> str:
     """Shares of 1 in percent: `37.47 (36.90 to 38.04)`, without the interval where there is none."""
     if value is None or low is None or high is None:
@@ -238,6 +245,7 @@ def _points(found: Interval) -> str:
 
 FORMATS: dict[str, Format] = {
     "text": Format(lambda value: clean(str(value)), lambda value: clean(str(value)), numeric=False),
+    "lines": Format(lambda value: visible(str(value)), lambda value: visible(str(value)), numeric=False),
     "whole": _of_number(lambda value: str(int(value)) if math.isfinite(value) else str(value)),  # of what is a name too
     "count": _of_number(lambda value: f"{value:,.0f}"),
     "figure": _of_number(figure),
@@ -260,6 +268,8 @@ FORMATS: dict[str, Format] = {
     "ratio": _of_number(_bounded, missing="-"),
     "short": _of_number(lambda value: f"{value:.3g}"),
     "loss": _of_number(lambda value: f"{value:.4g}"),
+    "exact": _of_number(lambda value: f"{value:.8g}"),  # of what differs in the last digits
+    "duration": _of_number(duration),  # of seconds
 }
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from harness import environment, run_claim
 from harness.data import contents
@@ -29,7 +28,6 @@ from impls import registry
 from reports.render.terminal import Console
 
 ALL_MEASURED, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
-KINDS = ("evaluation", "class-error", "agreement")
 
 Outcome = tuple[int, list[str], dict[str, float]]
 
@@ -114,7 +112,7 @@ def _measured(
         with contextlib.closing(scored):
             for result in scored:
                 bench.take(result)
-    show({kind: folder.rows(kind) for kind in KINDS}, folder.facts)
+    folder.show()
     timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}
     rows = folder.rows("evaluation")
     return exit_code(rows), failures(rows), timings
@@ -140,13 +138,6 @@ def _job(options: EvaluateOptions, framework: str, subject: Subject, prepared: P
 
 def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def show(tables: Mapping[str, Sequence[Row]], run: Mapping[str, Any]) -> None:
-    """The summary a person reads in ten seconds."""
-    from reports import evaluation_summary
-
-    evaluation_summary.show(tables, run)
 
 
 def failures(rows: Sequence[Row]) -> list[str]:

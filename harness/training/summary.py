@@ -12,19 +12,16 @@ from harness.run_folder import RunFolder
 from harness.training.job import Trained
 from harness.training.options import TrainOptions
 from harness.training.trainer import Diverged
-from reports import training_summary
-from reports.render.terminal import Console
+from reports.render.terminal import say
 
 
 def show(
     options: TrainOptions, folder: RunFolder, trained: Sequence[Trained], failed: Mapping[str, AlexbenchError]
 ) -> None:
     """Print it."""
-    console = Console()
-    run = {**folder.facts, "failures": [str(error) for error in failed.values()]}
-    training_summary.show({"training": folder.rows("training")}, run, console)
+    folder.show(failures=[str(error) for error in failed.values()])
     for line in commands(options, folder.path, trained, failed):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
 
 
 def commands(

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 from reports.document import Document, Note, Picture, Section, Verdict
 from reports.format import clean, plural
 from reports.schema import Detail
-from reports.summaries.environments import Difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from reports.summaries.environments import Difference
 
 Run = Mapping[str, Any]  # what run.json holds
 
 MAX_FACT = 60  # characters of a value where two runs differ
 MAX_DIFFERENCES = 12  # named one by one in a group
 
-DEFAULTS = {"precision": "float32", "device": "cpu", "seed": 0, "recipe": "scaled"}  # options that need no word
+KEPT = ("recipe", "weights", "seed", "images", "data", "parts", "limit", "class_order")  # of a run that is done again
+DEFAULTS = {  # of options that need no word
+    "precision": "float32", "device": "cpu", "seed": 0, "recipe": "scaled", "part": "val", "class_order": "data",
+}  # fmt: skip
 FACTS = ("status", "started", "finished", "arguments", "timings", "environment")
 
 
@@ -49,7 +53,8 @@ def again(run: Run, command: str, **changes: str) -> str:
     options = run.get("arguments")
     if not isinstance(options, Mapping):
         return ""
-    kept = {name: options.get(name) for name in ("recipe", "weights", "seed", "images")}
+    kept = {name: options.get(name) for name in KEPT}
+    kept["parts"] = ",".join(map(str, kept["parts"] or ()))  # several in one word
     words = ["alexbench", command]
     for name, value in {**kept, **changes}.items():
         if value in (None, "") or DEFAULTS.get(name) == value:

@@ -18,9 +18,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from reports.figures import style as picture_frame
 from reports.figures.error_by_layer import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES
-from reports.format import Row, measured, number, text
-from reports.summaries.training import Key, Line, lines
-from reports.training_summary import loss_text
+from reports.format import Row, measured, number, text, written
+from reports.summaries.training import Key, epochs, name_of, trainings
+from reports.tables import frame
 
 MARGINS: picture_frame.Margins = (0.75, 1.95, 0.5, 0.55)
 WIDTH, HEIGHT = 6.8, 3.9
@@ -48,7 +48,7 @@ def draw(training: Sequence[Row], losses: Sequence[Row], path: Path) -> None:
         raise ValueError("no row has an epoch with a loss or an error: there is nothing to draw")
     said = [*dict.fromkeys(" on ".join(filter(None, (text(row, "network"), text(row, "data")))) for row in training)]
     said = [", ".join(said)] if any(said) else []
-    said += ["Dotted: the learning rate changed"] if any(map(_drops, lines(training))) else []
+    said += ["Dotted: the learning rate changed"] if any(map(_drops, _trainings(training).values())) else []
     picture_frame.save(
         path, "Learning curves", ". ".join(said), training or losses, [(HEIGHT, panel) for panel in panels], columns=2,
         width=WIDTH, margins=MARGINS,
@@ -56,17 +56,17 @@ def draw(training: Sequence[Row], losses: Sequence[Row], path: Path) -> None:
 
 
 def _panels(training: Sequence[Row], losses: Sequence[Row]) -> list[picture_frame.Draw]:
-    found = lines(training)
-    looks = _looks([*(line.key for line in found), *(_key(row) for row in losses)])
+    found = _trainings(training)
+    looks = _looks([*found, *(_key(row) for row in losses)])
     panels: list[picture_frame.Draw] = []
     by_epoch = {
         "loss": ("Training loss", "loss, mean over the epoch"),
         "top1_error": ("Top-1 error", "validation error, %"),
     }
     for name, (title, unit) in by_epoch.items():
-        series = {line.key: _curve(line.epochs, "epoch", name) for line in found}
+        series = {key: _curve(epochs(rows), "epoch", name) for key, rows in found.items()}
         if any(series.values()):
-            drops = {line.key: _drops(line) for line in found}
+            drops = {key: _drops(rows) for key, rows in found.items()}
             panels.append(partial(_panel, series=series, looks=looks, title=title, unit=unit, drops=drops))
     steps = _first_steps(losses)
     if any(steps.values()):
@@ -74,6 +74,10 @@ def _panels(training: Sequence[Row], losses: Sequence[Row]) -> list[picture_fram
             partial(_panel, series=steps, looks=looks, title="Loss of the first steps", unit="loss", drops={})
         )
     return panels
+
+
+def _trainings(rows: Sequence[Row]) -> dict[Key, list[Row]]:
+    return trainings(frame("training", rows))
 
 
 def _key(row: Row) -> Key:
@@ -99,9 +103,9 @@ def _first_steps(losses: Sequence[Row]) -> Series:
     return {key: _curve([rows[step] for step in sorted(rows)], "step", "loss") for key, rows in found.items()}
 
 
-def _drops(line: Line) -> list[tuple[float, float]]:
+def _drops(rows: Sequence[Row]) -> list[tuple[float, float]]:
     """(epochs done when the rate changed, the new rate)."""
-    rates = [(number(row, "epoch"), number(row, "learning_rate")) for row in line.epochs]
+    rates = [(number(row, "epoch"), number(row, "learning_rate")) for row in epochs(rows)]
     known = [(epoch, rate) for epoch, rate in rates if epoch is not None and rate is not None]
     return [(before, rate) for (before, old), (_, rate) in pairwise(known) if not math.isclose(old, rate)]
 
@@ -137,7 +141,7 @@ def _panel(
     drops: dict[Key, list[tuple[float, float]]],
 ) -> None:  # fmt: skip
     along = "step" if title.endswith("steps") else "epochs"
-    write: Callable[[float], str] = (lambda y: f"{y:.2f} %") if unit.endswith("%") else loss_text
+    write: Callable[[float], str] = (lambda y: f"{y:.2f} %") if unit.endswith("%") else (lambda y: written(y, "loss"))
     last = max(x for curve in series.values() for x, _ in curve)
     _scale(axes, [y for curve in series.values() for _, y in curve], percent=unit.endswith("%"))
     axes.set_xlim(0, 1.04 * max(last, 1.0))
@@ -209,7 +213,7 @@ def _label_ends(axes: Axes, series: Series, looks: dict[Key, dict[str, Any]], wr
     places = picture_frame.spread([_height(axes, end) for end in ends.values()], LABEL / height, 0.0, 1.0)
     for (key, end), place in zip(ends.items(), places, strict=True):
         colour = looks[key]["color"]
-        name = picture_frame.short(Line(key, ()).name)
+        name = picture_frame.short(name_of(key))
         value = "NaN" if not math.isfinite(shown[key][-1][1]) or end is None else write(end[1])
         axes.annotate(
             f"{name}  {value}", end or (axes.get_xlim()[1], axes.get_ylim()[1]), (1.03, place),

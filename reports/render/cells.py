@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from reports.document import Block, Row, Section, Table, Tone, Toned
-from reports.format import FORMATS, written
+from reports.format import FORMATS, clean, written
 from reports.schema import Column, Detail
 
 AnyBlock = TypeVar("AnyBlock", Block, Section)
@@ -37,7 +37,8 @@ def tone(row: Row, column: Column) -> Tone:
 
 def said(row: Row, column: Column, *, brief: bool = False) -> str:
     """A cell's words."""
-    return written(value(row, column), column.written_as, brief=brief)
+    found, words = row.get(column.name), written(value(row, column), column.written_as, brief=brief)
+    return f"{words} ({clean(found.note)})" if words and isinstance(found, Toned) and found.note else words
 
 
 def is_numeric(column: Column) -> bool:

@@ -46,7 +46,7 @@ def say(text: str, *, error: bool = False) -> None:
 def show(document: Document, console: Console | None = None) -> None:
     """Print a document as a person reads it in ten seconds. Without a terminal it is plain text, 80 columns wide."""
     console = console or Console()
-    console.print(view(document, console.width), highlight=False, soft_wrap=False)
+    console.print(view(document, console.width), highlight=False, crop=False)
 
 
 def view(document: Document, width: int = 80) -> RenderableType:
@@ -115,11 +115,15 @@ def _line(said: str) -> str:
 
 
 def _table(table: Table, width: int) -> list[RenderableType]:
+    if table.brief:
+        return [part for note in table.brief for part in _note(note)]
     rows = list(table.rows[: table.most_brief])
     if not rows:
         return []
     columns, brief, gap = _fitting(table, rows, width)
-    grid = rich.table.Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+    grid = rich.table.Table(
+        box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim", show_header=not table.quiet
+    )
     for column in columns:
         side = "right" if cells.is_numeric(column) else "left"
         grid.add_column(Text(_heading(column)), justify=side, overflow="fold")  # type: ignore[arg-type]
