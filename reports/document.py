@@ -63,7 +63,6 @@ class Table:
     file: str = ""  # of the run's, that has all rows
     signed: bool = False  # whether rows hold `signature`, to be numbered and listed below
     keeps_empty: bool = False  # whether columns without any value are shown
-    brief: Sequence[Note] = ()  # what a terminal says in place of the rows, where there is anything
     quiet: bool = False  # whether a terminal goes without the headings
     detail: Detail = Detail.BRIEF
 
@@ -105,9 +104,7 @@ class Document:
     title: str
     verdict: Verdict
     sections: Sequence[Section] = ()
-    findings: Sequence[
-        Section
-    ] = ()  # what went wrong: first in a report, and on a terminal, which is read upwards, last
+    findings: Sequence[Section] = ()  # what went wrong: first in a report; on a terminal last, beside the verdict
     caveats: Sequence[Note] = ()  # what must be said beside the verdict
     machine: str = ""  # that everything was measured on, in a line
     signature: str = ""

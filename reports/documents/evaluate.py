@@ -192,8 +192,9 @@ def _where(row: Row) -> str:
 def _files(rows: Sequence[Row]) -> list[Block]:
     """Which file each short hash is of."""
     files = summary.files(rows)
-    brief = [Note(text=f"{one['weights']} is {one['name']}") for one in files]
-    return [Table(columns=FILES, rows=files, brief=brief, caption="Files of the weights")] if files else []
+    brief = [Note(title=f"{one['weights']} is {one['name']}", detail=Detail.TERMINAL) for one in files]
+    table = Table(columns=FILES, rows=files, caption="Files of the weights", detail=Detail.FULL)
+    return [*brief, table] if files else []
 
 
 def _agreement(agreements: Sequence[Row]) -> list[Block]:
@@ -203,10 +204,12 @@ def _agreement(agreements: Sequence[Row]) -> list[Block]:
             continue
         told = _agreement_text(one)
         left = len(one["apart"]) - MAX_APART
-        brief = [Note(text=_apart(row)) for row in one["apart"][:MAX_APART]]
-        brief += [Note(text=f"and {left} more in agreement.csv")] if left > 0 else []
-        table = Table(columns=APART, rows=one["apart"], most=MAX_APART, file="agreement.csv", brief=brief, caption=told)
-        blocks += [Note(text=told, tone="doubtful"), table]
+        brief = [_apart(row) for row in one["apart"][:MAX_APART]]
+        brief += [f"and {left} more in agreement.csv"] if left > 0 else []
+        shortly = [Note(text=said, detail=Detail.TERMINAL) for said in brief]
+        table = Table(columns=APART, rows=one["apart"], most=MAX_APART, file="agreement.csv", caption=told,
+                      detail=Detail.FULL)  # fmt: skip
+        blocks += [Note(text=told, tone="doubtful"), *shortly, table]
     return [*blocks, *(Note(text=said, tone="good") for said in _harmony(agreements))]
 
 
@@ -232,10 +235,10 @@ def _classes(class_error: pd.DataFrame) -> list[Block]:
     for rows in summary.worst_classes(class_error):
         where = _where(rows[0])
         worst = [f"{text(row, 'name')} {percent(row['top1_error'])} %" for row in rows[:MAX_BRIEF_CLASSES]]
-        brief = [Note(text=f"Worst classes ({where}): {', '.join(worst)}")]
-        table = Table(columns=CLASSES, rows=rows, most=MAX_CLASSES, file="class-error.csv", brief=brief,
+        shortly = Note(title=f"Worst classes ({where}): {', '.join(worst)}", detail=Detail.TERMINAL)
+        table = Table(columns=CLASSES, rows=rows, most=MAX_CLASSES, file="class-error.csv", detail=Detail.FULL,
                       caption=f"Classes with the highest error in {where}")  # fmt: skip
-        blocks += [Note(text=f"{where}:", detail=Detail.FULL), table]
+        blocks += [shortly, Note(text=f"{where}:", detail=Detail.FULL), table]
     return blocks
 
 

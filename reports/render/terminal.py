@@ -115,8 +115,6 @@ def _line(said: str) -> str:
 
 
 def _table(table: Table, width: int) -> list[RenderableType]:
-    if table.brief:
-        return [part for note in table.brief for part in _note(note)]
     rows = list(table.rows[: table.most_brief])
     if not rows:
         return []

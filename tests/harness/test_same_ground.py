@@ -12,7 +12,7 @@ from harness import environment, same_ground
 from harness.errors import UsageError
 from harness.run_folder import RunFolder
 from harness.version import VERSION
-from reports import run_facts
+from reports.documents import common
 
 OUT = Path("out")
 
@@ -92,7 +92,7 @@ def test_what_changes_no_figure_is_told_and_kept_in_the_run(tmp_path: Path, caps
     kept = json.loads((folder.path / "run.json").read_text())
     assert [one["what"] for one in kept["changed"]] == [one["what"] for one in changed]
     assert {one["resumed"] for one in kept["changed"]} == set(kept["resumed"])
-    assert "matplotlib was 0.1, then" in run_facts.markdown(kept)
+    assert "matplotlib was 0.1, then" in " ".join(common.facts(kept).values())
     assert "matplotlib was 0.1, then" in (folder.path / "report.md").read_text()
 
 

@@ -19,9 +19,11 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from reports import export_markdown, tables
+from reports import tables
 from reports import write as run_report
+from reports.document import Document, Picture, Section, Verdict
 from reports.format import clean, visible
+from reports.render import markdown
 from reports.render.terminal import Console, say
 
 EVIL = "\x1b[2J\x9b31m\u202e\u200b[red]<script>`x` *y* | [a](b)\x07"
@@ -146,14 +148,15 @@ def test_a_formula_is_quoted_in_csv_alone_and_read_back_as_it_was(tmp_path: Path
     ],
 )
 def test_markdown_takes_no_word_for_markup(said: str, written: str) -> None:
-    assert export_markdown.escaped(said) == written
+    assert markdown.escaped(said) == written
 
 
 def test_a_picture_is_named_by_its_title_as_text() -> None:
-    assert export_markdown.pictures({"a.png": "of `x` [a](b)"}) == [
-        r"## of \`x\` [a]\(b)",
-        r"![of \`x\` [a]\(b)](a.png)",
-    ]
+    picture = Picture(name="a", title="of `x` [a](b)", alt="`x` [a](b)")
+    section = Section(title=picture.title, blocks=[picture])
+    told = markdown.text(Document(title="t", verdict=Verdict("v"), sections=[section]), ["a"])
+    assert r"## of \`x\` [a]\(b)" in told
+    assert r"![\`x\` [a]\(b)](a.png)" in told
 
 
 def test_a_word_between_colons_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
