@@ -154,6 +154,7 @@ weights.add_command(export)
     metavar="TARGET",
     help="Your own network: ./mine.py:build or module:build. Repeatable.",
 )
+@cli_options.keep_impl
 @cli_options.pythons
 @click.option("--self-test", is_flag=True, help="Plant known faults and show that each is caught and located.")
 @cli_options.large

@@ -52,6 +52,7 @@ OF_MEASURING = ("images", "recipe", "seed")
     help=f"Of the shared weights: {', '.join(parity_options.RECIPES)}.",
 )
 @cli_options.seed
+@cli_options.keep_impl
 @cli_options.pythons
 @cli_options.timeout(DEFAULT_TIMEOUT_S)
 @click.option("--strict", is_flag=True, help="Exit 1 where anything departs.")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from harness import standard_streams
+from harness import command_line, standard_streams
 from harness.cli_unexpected import Command, said
 from harness.errors import comes_from, is_no_room
 from harness.standard_streams import Output
@@ -77,7 +77,8 @@ def _code(command: click.Command, arguments: list[str] | None, output: Output) -
 
 def _run(command: click.Command, arguments: list[str] | None, output: Output) -> int:
     try:
-        result = command.main(args=arguments, prog_name="alexbench", standalone_mode=False, obj=output)
+        with command_line.typed(sys.argv[1:] if arguments is None else arguments):
+            result = command.main(args=arguments, prog_name="alexbench", standalone_mode=False, obj=output)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return USAGE

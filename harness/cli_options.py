@@ -46,6 +46,9 @@ pythons: Decorator = click.option(
 )
 seed: Decorator = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 large: Decorator = click.option("--large", is_flag=True, help="Allow a network that needs tens of gigabytes.")
+keep_impl: Decorator = click.option(
+    "--keep-impl", is_flag=True, help="Keep a copy of the file of your own code in the run folder."
+)
 verbose: Decorator = click.option("--verbose", is_flag=True, help="Print every row as it is measured.")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import folder_lock
 from harness.errors import UsageError
-from harness.run_files import Left, owner_of, read_run
+from harness.run_files import Left, check_schema, owner_of, read_run
 
 STATES = {"complete": "finished", "interrupted": "interrupted", "failed": "failed"}  # what is still "running" broke off
 RESUMABLE = ("speed", "train", "paper")
@@ -52,9 +52,11 @@ def _judge(out: Path, run: Mapping[str, Any] | None, overwrite: bool) -> None:
     if run is None:
         if any(out.iterdir()):
             raise UsageError(f"{out} is not empty and not a run folder; choose another folder with --out")
-    elif not overwrite:
+        return
+    if not overwrite:
         raise UsageError(_holds_a_run(out, run))
-    elif _may_run_elsewhere(run):
+    check_schema(out, run)  # what a newer version left is not known here
+    if _may_run_elsewhere(run):
         raise UsageError(
             f"{out} holds {_named(run)}, and host {_text(run['process']['host'])} may still be at work on it: remove it"
             " by hand if not, or choose another folder with --out"
@@ -64,8 +66,8 @@ def _judge(out: Path, run: Mapping[str, Any] | None, overwrite: bool) -> None:
 def claim(out: Path, *, overwrite: bool, reads: Iterable[Path] = (), leaves: Iterable[str] = ()) -> int:
     """The folder made, locked and without an earlier run's files; returns the lock's descriptor.
 
-    `reads`: what the run reads, which must not lie there. `leaves`: files that it is going to write. Raises UsageError,
-    OSError.
+    `reads`: what the run reads, which must not lie there. `leaves`: files and folders that it is going to write. Raises
+    UsageError, OSError.
     """
     check(out, overwrite=overwrite, reads=reads)
     out.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,7 @@ def claim(out: Path, *, overwrite: bool, reads: Iterable[Path] = (), leaves: Ite
 
 def _remove(left: Left, named: str, leaves: Iterable[str]) -> None:
     for name in leaves:
-        if (left.path / name).exists() and name not in left.files:
+        if (left.path / name).exists() and name not in (*left.files, *left.folders):
             raise UsageError(f"{left.path} holds {name}, which no run left there: move it, or choose another --out")
     from reports.render.terminal import say  # here, because nothing else of a run's folder needs rich
 

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import strict_json
+from harness.errors import UsageError
+from reports.schema import DICTIONARY
 
 RUN_FILE = "run.json"
+SCHEMA = 2  # of run.json and the folder, as they are written; version 0.1.0 wrote none, and is read as 1
 CHECKPOINTS = "checkpoints"
 TRAININGS = "trainings"
+IMPL = "impl"  # copies of the user's own code
 FOLDERS = {"train": (CHECKPOINTS,), "paper": (TRAININGS,)}  # of a command's run
 TABLES, WEIGHTS, PICTURES = (".parquet", ".csv"), (".safetensors",), (".png",)
 
@@ -26,6 +30,18 @@ def read_run(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and "alexbench" in found else None
+
+
+def check_schema(path: Path, run: Mapping[str, Any]) -> None:
+    """Raises UsageError for a run that a newer version wrote, or whose schema is damaged."""
+    found = run.get("schema", 1)
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise UsageError(f"{path} has a damaged {RUN_FILE}: its schema is {str(found)[:60]!r}, no number of a version")
+    if found > SCHEMA:
+        raise UsageError(
+            f"{path} was written by a newer alexbench (schema {str(found)[:60]}, this one reads up to {SCHEMA}):"
+            " upgrade it with pip install --upgrade alexbench"
+        )
 
 
 def kind_of(rows_file: str) -> str:
@@ -50,19 +66,20 @@ class Left:
         listed = run.get("files")
         own = [name for name in map(str, listed if isinstance(listed, list) else ()) if Path(name).name == name]
         files = [name for name in dict.fromkeys([*own, *tables, *rows, *partial]) if (path / name).is_file()]
-        folders = [name for name in FOLDERS.get(str(run.get("command")), ()) if (path / name).is_dir()]
+        folders = [name for name in folders_of(run) if (path / name).is_dir()]
         work = [folder.name for folder in path.glob(".work-*")]  # arrays of a run that was killed
         return cls(path, tuple(files), (*folders, *work))
 
     def told(self) -> str:
         """What it is, by kind: "weights torch.safetensors, tables loss, training, 2 pictures, checkpoints"."""
         shown = [name for name in self.files if not name.startswith(".")]
+        tables = [name for name in _ending(shown, TABLES) if name != DICTIONARY]
         told = [
             _several("weights", _ending(shown, WEIGHTS)),
-            _several("tables", sorted({Path(name).stem for name in _ending(shown, TABLES)})),
+            _several("tables", sorted({Path(name).stem for name in tables})),
             _several("rows", [kind_of(name) for name in self.files if name.startswith(".rows-")]),
             _counted("picture", len(_ending(shown, PICTURES))),
-            *map(_plain, (name for name in shown if not name.endswith((*WEIGHTS, *TABLES, *PICTURES)))),
+            *map(_plain, (name for name in shown if name not in tables and not name.endswith((*WEIGHTS, *PICTURES)))),
             *(name for name in self.folders if not name.startswith(".")),
         ]
         return ", ".join([*filter(None, told), RUN_FILE])
@@ -73,6 +90,13 @@ class Left:
             _remove_folder(self.path / name)
         for name in self.files:
             (self.path / name).unlink(missing_ok=True)
+
+
+def folders_of(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """Folders that a run leaves, by name: those of its command, and kept copies of the user's code."""
+    own, code = FOLDERS.get(str(run.get("command")), ()), run.get("impl")
+    kept = isinstance(code, dict) and any(isinstance(one, dict) and one.get("kept") for one in code.values())
+    return (*own, IMPL) if kept else own
 
 
 def _remove_folder(folder: Path) -> None:

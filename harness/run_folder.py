@@ -1,8 +1,8 @@
 """The folder a run leaves: rows kept the moment they are measured, tables and report written when it ends.
 
-    run.json           arguments, environment, signature, status, failures; written first and rewritten at the end
+    run.json           command line, arguments, environment, signature, status, failures; written first and at the end
     .rows-KIND.jsonl   one line per row, there only until the tables are
-    KIND.parquet, KIND.csv, report.md
+    KIND.parquet, KIND.csv, dictionary.csv (what their columns mean), report.md
 
 Every file but the growing `.jsonl` is replaced whole, `run.json` last: a folder is finished or says that it is not.
 A folder that holds a run is written over only where the user says so (see `harness.run_claim`).
@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from harness import environment, folder_lock, run_claim, strict_json
 from harness.errors import CannotMeasure, UsageError
-from harness.run_files import RUN_FILE, kind_of, read_run
+from harness.run_files import RUN_FILE, SCHEMA, check_schema, folders_of, kind_of, read_run
 from harness.version import VERSION
 from reports import atomic
 
@@ -36,7 +36,7 @@ class RunFolder:
     def __init__(self, path: Path, run: dict[str, Any], lock: int) -> None:
         """For `create`, `recover` and `reopen`."""
         self.path = path
-        self._run = run
+        self._run = {**run, "schema": SCHEMA}
         self.let_go = weakref.finalize(self, os.close, lock)  # for others, as the end of the process does
         self._lock = threading.Lock()
         self._final: dict[str, list[Row]] | None = None  # the rows of a folder that was closed here
@@ -51,18 +51,23 @@ class RunFolder:
         overwrite: bool = False,
         reads: Iterable[Path] = (),
         signature: str = "",
+        command_line: str = "",
         facts: Mapping[str, Any] | None = None,
     ) -> RunFolder:
         """Start a run in `out`, by default in runs/<UTC time>-<command>. With `overwrite` an earlier run there goes.
 
-        `facts` go into run.json as they are: `layers`, the network's layer names in order, gives the picture its axis;
-        `files` are those that the command will write itself. `reads` are files and folders that the run reads.
+        `command_line` does the run again (see `harness.command_line`). `facts` go into run.json as they are: `layers`,
+        the network's layer names in order, gives the picture its axis; `files` are those that the command will write
+        itself. `reads` are files and folders that the run reads.
+
         Raises UsageError where the folder cannot be written, holds a run or something else, or belongs to a run under
         way.
         """
         run = {
             "alexbench": VERSION,
+            "schema": SCHEMA,
             "command": command,
+            **({"command_line": command_line} if command_line else {}),
             "arguments": dict(arguments),
             "status": "running",
             "started": _now(),
@@ -73,7 +78,7 @@ class RunFolder:
         }
         try:
             path = _fresh_default(command) if out is None else out
-            leaves = run.get("files") or ()
+            leaves = (*(run.get("files") or ()), *folders_of(run))
             folder = cls(path, run, run_claim.claim(path, overwrite=overwrite, reads=reads, leaves=leaves))
             folder._write_run(run)
         except OSError as error:
@@ -112,7 +117,7 @@ class RunFolder:
                 shutil.rmtree(left, ignore_errors=True)
             now = _now()
             again = {"status": "running", "process": run_claim.this_process()}
-            folder._run = {**run, **again, "resumed": [*(run.get("resumed") or ()), now]}
+            folder._run = {**folder._run, **again, "resumed": [*(run.get("resumed") or ()), now]}
             if changed:
                 folder._run["changed"] = [*(run.get("changed") or ()), *({"resumed": now, **one} for one in changed)]
             folder._write_run(folder._run)
@@ -243,6 +248,7 @@ def facts_of(path: Path) -> dict[str, Any]:
     run = read_run(path)
     if run is None:
         raise UsageError(f"{path} is not a run folder: it has no readable {RUN_FILE}")
+    check_schema(path, run)
     try:
         if folder_lock.is_held(path):
             raise UsageError(run_claim.busy(path, run))

@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from harness import strict_json
 from harness.errors import UsageError
-from harness.run_files import RUN_FILE
+from harness.run_files import RUN_FILE, check_schema
 from reports import schema, tables
 
 MOST_RUN_BYTES = 16 << 20
@@ -39,6 +39,7 @@ def facts(path: Path) -> dict[str, Any]:
         raise _unreadable(file, error) from None
     if not isinstance(found, dict) or "alexbench" not in found:
         raise UsageError(f"{path} is not a run folder: its {RUN_FILE} was not written by alexbench")
+    check_schema(path, found)
     return found
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Literal
 
+DICTIONARY = "dictionary.csv"  # of a run's folder: what every column of its tables means
+
 Dtype = Literal["string", "Int64", "Float64"]
 Columns = dict[str, Dtype]
 

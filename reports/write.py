@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPORT = "report.md"
-DICTIONARY = "dictionary.csv"  # what every column of the run's tables means
 
 
 def write(folder: Path, run: Run, rows: Mapping[str, Sequence[Row]]) -> list[str]:
@@ -48,8 +47,8 @@ def _write_dictionary(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[
     kept = [one for one in rows if one["table"] in large or one["column"] in ("", *frames[one["table"]].columns)]
     if not kept:
         return []
-    tables.write_csv(tables.frame("", kept), folder / DICTIONARY)
-    return [DICTIONARY]
+    tables.write_csv(tables.frame("", kept), folder / schema.DICTIONARY)
+    return [schema.DICTIONARY]
 
 
 def drawings(document: Document) -> dict[str, Figure]:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from harness import environment, option_record, run_claim
+from harness import command_line, environment, option_record, own_code, run_claim
 from harness.audit import costs, departures, measure, photographs, rows
 from harness.audit.consequence import NOT_ASKED_FOR, Judged, in_order
 from harness.audit.departure import Departure, together
 from harness.audit.measure import Bench
 from harness.audit.options import AuditOptions
 from harness.errors import CannotMeasure, UsageError
+from harness.own_code import OwnCode
 from harness.parity.command import in_folder
 from harness.progress import Progress
 from harness.run_folder import RunFolder
@@ -40,12 +41,17 @@ def run(options: AuditOptions) -> int:
         )
     from harness.reading import sources
 
+    module = sources.module_of(options.source)
+    if options.keep_impl and not module:
+        raise UsageError(f"--keep-impl keeps a copy of your own code, and {options.source} is none: leave it out")
+    code = own_code.read({options.source: module} if module else {}, keep=options.keep_impl)
     theirs = sources.read(options.source, options.side, dict(options.pythons), options.timeout_s)
-    return audit(theirs, reference, options)
+    return audit(theirs, reference, options, code)
 
 
-def audit(theirs: Reading, reference: Network, options: AuditOptions) -> int:
-    """A network that was read already."""
+def audit(theirs: Reading, reference: Network, options: AuditOptions, code: OwnCode | None = None) -> int:
+    """A network that was read already; `code` is what it was read from, where that is the user's own."""
+    code = code or OwnCode()
     found = [_judged(departure, reference, options) for departure in departures.compare(theirs, reference)]
     measurable = [judged.departure for judged in found if not judged.obstacle]
     pixels = _pixels(options, reference, measurable) if measurable else None  # bad photographs cost no earlier run
@@ -57,11 +63,13 @@ def audit(theirs: Reading, reference: Network, options: AuditOptions) -> int:
         overwrite=options.overwrite,
         reads=options.images,
         signature=signature,
-        facts=_facts(theirs, reference),
+        command_line=command_line.of("audit", options),
+        facts={**_facts(theirs, reference), **code.told()},
     )
 
     def work() -> Outcome:
         started = time.monotonic()
+        code.keep(folder.path)
         _Work(theirs.name, reference, options, folder, found).do(pixels)
         _show(folder, options)
         timings = {"seconds": time.monotonic() - started, "peak_memory_mb.harness": environment.peak_memory_mb()}

@@ -22,6 +22,7 @@ class AuditOptions:
     measure: bool = True
     recipe: str = "scaled"  # of the shared weights
     seed: int = 0
+    keep_impl: bool = False  # a copy of a class's file, in the run's folder
     pythons: tuple[tuple[str, str], ...] = ()
     timeout_s: float = DEFAULT_TIMEOUT_S  # a worker that says nothing for so long is ended
     strict: bool = False  # exit 1 where anything departs

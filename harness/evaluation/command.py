@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from harness import environment, run_claim
+from harness import command_line, environment, run_claim
 from harness.data import contents
 from harness.data.prepared import Prepared
 from harness.errors import CannotMeasure, UsageError
@@ -60,7 +60,13 @@ def run(options: EvaluateOptions) -> int:
     ground = ground_of(prepared, options.part, options.limit, options.class_order)
     given = options.arguments()
     folder = RunFolder.create(
-        "evaluate", given, options.out, overwrite=options.overwrite, reads=options.weights, facts=facts
+        "evaluate",
+        given,
+        options.out,
+        overwrite=options.overwrite,
+        reads=options.weights,
+        command_line=command_line.of("evaluate", options),
+        facts=facts,
     )
     return in_folder(folder, lambda: _measured(options, folder, names, found, prepared, ground))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, going_on, run_claim
+from harness import command_line, environment, going_on, run_claim
 from harness.errors import AlexbenchError, CannotMeasure, gravest
 from harness.kept_rows import keeper
 from harness.paper import evidence, ledger, results, resume
@@ -57,6 +57,7 @@ def run(options: PaperOptions, resumed: Path | None = None) -> int:
             overwrite=options.overwrite,
             reads=reads,
             signature=signature,
+            command_line=command_line.of("paper", options),
             facts=given,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness import environment, option_record, run_claim
+from harness import command_line, environment, option_record, own_code, run_claim
 from harness.endings import Endings
 from harness.errors import AlexbenchError, UsageError
 from harness.launch import WorkerSpec
@@ -24,6 +24,8 @@ from harness.run_folder import RunFolder
 from impls import registry
 from reports.render.terminal import Console, say
 
+Outcome = tuple[int, list[str], dict[str, float]]
+
 ALL_HELD, WANTING, CANNOT_MEASURE, WORKER_FAILED = 0, 1, 3, 4
 
 
@@ -31,6 +33,8 @@ def run(options: ParityOptions) -> int:
     """Compare, report, and return the exit code. Raises AlexbenchError and what bad input raises; KeyboardInterrupt."""
     if options.self_test and options.impls:
         raise UsageError("--self-test plants its faults in the frameworks: it takes no --impl")
+    if options.keep_impl and not options.impls:
+        raise UsageError("--keep-impl keeps a copy of the file of --impl: name one, or leave it out")
     if options.self_test:
         from harness.parity import self_test
 
@@ -40,20 +44,33 @@ def run(options: ParityOptions) -> int:
     network = material.network_of(options)
     material.check_precision(options)
     specs = material.workers(options)
+    code = own_code.read({target: target.rpartition(":")[0] for target in options.impls}, keep=options.keep_impl)
     given = material.inputs(options, network)  # before an earlier run's tables make room for this one's
     with roll_call.answered(options, specs) as roll:
         facts = {
             "layers": [layer.name for layer in network.layers],
             "forward_only": [spec.label for spec in specs if spec.label in registry.FORWARD_ONLY],
+            **code.told(),
         }
         recorded = option_record.recorded(options)
         folder = RunFolder.create(
-            "parity", recorded, options.out, overwrite=options.overwrite, reads=reads, facts=facts
+            "parity",
+            recorded,
+            options.out,
+            overwrite=options.overwrite,
+            reads=reads,
+            command_line=command_line.of("parity", options),
+            facts=facts,
         )
-        return in_folder(folder, lambda: _measured(options, given, specs, folder, roll))
+
+        def measure() -> Outcome:
+            code.keep(folder.path)
+            return _measured(options, given, specs, folder, roll)
+
+        return in_folder(folder, measure)
 
 
-def in_folder(folder: RunFolder, measure: Callable[[], tuple[int, list[str], dict[str, float]]]) -> int:
+def in_folder(folder: RunFolder, measure: Callable[[], Outcome]) -> int:
     """Run `measure`, and whatever happens close the folder with what was kept and show it."""
     with Endings() as endings:
         try:
@@ -86,7 +103,7 @@ def _point_to(folder: RunFolder) -> None:
 
 def _measured(
     options: ParityOptions, given: material.Inputs, specs: Sequence[WorkerSpec], folder: RunFolder, roll: RollCall
-) -> tuple[int, list[str], dict[str, float]]:
+) -> Outcome:
     started, network = time.monotonic(), given.network
     with material.workspace(folder.path) as workspace, Progress(f"parity of {network.name}") as progress:
         made, weights_hash = material.material(options, given, workspace)

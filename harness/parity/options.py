@@ -33,6 +33,7 @@ class ParityOptions:
     images: tuple[Path, ...] = ()  # files and folders; empty: the two sample photographs
     device: str = "cpu"  # cpu, cuda or cuda:N
     impls: tuple[str, ...] = ()  # outside implementations, "./file.py:attribute" or "module:attribute"
+    keep_impl: bool = False  # a copy of their files, in the run's folder
     pythons: tuple[tuple[str, str], ...] = ()  # (framework, interpreter) where it is not this one
     jobs: int | None = None  # workers at a time; None: chosen from the machine
     timeout_s: float = DEFAULT_TIMEOUT_S  # a worker that says nothing for so long is ended

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness import option_record, run_claim
+from harness import command_line, option_record, run_claim
 from harness.errors import AlexbenchError
 from harness.launch import Event, WorkerSpec
 from harness.parity import material, roll_call
@@ -49,7 +49,14 @@ def run(options: ParityOptions) -> int:
     with roll_call.answered(options, specs) as roll:
         facts = {"layers": [layer.name for layer in MINIATURE.layers]}
         given = option_record.recorded(options)
-        folder = RunFolder.create("parity-self-test", given, options.out, overwrite=options.overwrite, facts=facts)
+        folder = RunFolder.create(
+            "parity-self-test",
+            given,
+            options.out,
+            overwrite=options.overwrite,
+            command_line=command_line.of("parity", options),
+            facts=facts,
+        )
         return in_folder(folder, lambda: _measured(options, specs, folder, roll))
 
 

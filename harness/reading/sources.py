@@ -38,6 +38,7 @@ FILES: dict[str, str] = {
     ".h5": "harness.reading.keras_archive",
 }
 FRAMEWORKS = {"torch": "torch", "keras": "tensorflow", "flax": "jax"}  # the prefix of a class -> who reads it
+KERAS, KERAS_FILES = "keras", (".keras", ".h5")  # such a file says everything itself: no framework is needed
 FORMS = (
     "a name of the catalog, an .onnx, .prototxt, .caffemodel, .keras or .h5 file, torch:./file.py:Class,"
     " keras:./file.py:name or flax:./file.py:Class"
@@ -63,11 +64,10 @@ def read(
     `pythons` names the interpreter of a framework (torch, tensorflow, jax); `timeout_s` is what a class may take.
     Raises UsageError, CannotMeasure, WorkerFailed, FormatError.
     """
-    prefix, colon, rest = source.partition(":")
-    if prefix == "keras" and Path(rest).suffix.lower() in (".keras", ".h5"):
-        source, prefix = rest, ""  # the file says everything itself: no framework is needed
-    if colon and prefix in FRAMEWORKS:
-        return _of_class(_target(prefix, rest, source), side, pythons or {}, timeout_s)
+    target = _target(source)
+    if target is not None:
+        return _of_class(target, side, pythons or {}, timeout_s)
+    source = source.removeprefix(f"{KERAS}:")
     path = Path(source)
     suffix = path.suffix.lower()
     if suffix not in FILES and source not in catalog.NETWORKS:
@@ -82,8 +82,20 @@ def read(
     return found
 
 
-def _target(prefix: str, rest: str, source: str) -> _Target:
-    """Raises UsageError where a part is missing, or the file."""
+def module_of(source: str) -> str:
+    """`./file.py` or the module that a source's code is in, which is run to read it; empty of a name and of a file.
+
+    Raises UsageError.
+    """
+    target = _target(source)
+    return "" if target is None else target.module
+
+
+def _target(source: str) -> _Target | None:
+    """None where the source names no code. Raises UsageError where a part is missing, or the file."""
+    prefix, colon, rest = source.partition(":")
+    if not colon or prefix not in FRAMEWORKS or (prefix == KERAS and Path(rest).suffix.lower() in KERAS_FILES):
+        return None
     module, colon, attribute = rest.rpartition(":")
     if not colon or not module or not attribute:
         raise UsageError(

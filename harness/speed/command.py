@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import environment, going_on, run_claim, run_reading, same_ground
+from harness import command_line, environment, going_on, run_claim, run_reading, same_ground
 from harness.errors import CannotMeasure, UsageError
 from harness.kept_rows import keeper
 from harness.parity.command import in_folder
@@ -50,7 +50,10 @@ def run(options: SpeedOptions, resumed: Path | None = None) -> int:
     if options.dry_run:
         return dry_run(options, settings, whos)
     given, facts = resume.arguments(options), first_facts(options, settings, whos)
-    folder = RunFolder.create("speed", given, options.out, overwrite=options.overwrite, reads=reads, facts=facts)
+    line = command_line.of("speed", options)
+    folder = RunFolder.create(
+        "speed", given, options.out, overwrite=options.overwrite, reads=reads, command_line=line, facts=facts
+    )
     with going_on.told(folder):
         return in_folder(folder, lambda: _measured(options, folder, settings, whos, {}))
 

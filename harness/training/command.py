@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import environment, going_on, run_claim, same_ground
+from harness import command_line, environment, going_on, run_claim, same_ground
 from harness.data import contents
 from harness.errors import AlexbenchError, gravest
 from harness.kept_rows import keeper
@@ -44,7 +44,10 @@ def run(options: TrainOptions, resumed: Path | None = None) -> int:
     run_claim.check(options.out, overwrite=options.overwrite, reads=reads)
     jobs = planned(options, _say_first)
     given, facts = resume.arguments(options), _facts(jobs)
-    folder = RunFolder.create("train", given, options.out, overwrite=options.overwrite, reads=reads, facts=facts)
+    line = command_line.of("train", options)
+    folder = RunFolder.create(
+        "train", given, options.out, overwrite=options.overwrite, reads=reads, command_line=line, facts=facts
+    )
     return _run(Session(options, folder, jobs))
 
 

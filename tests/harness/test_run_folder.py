@@ -62,7 +62,7 @@ def test_a_finished_run_leaves_tables_picture_report_and_run_json(tmp_path: Path
     folder.close("complete", failures=["one"], timings={"forward": 1.5})
 
     names = {path.name for path in folder.path.iterdir()}
-    assert names == {"run.json", "parity.parquet", "parity.csv", "report.md", "error-by-layer.png"}
+    assert names == {"run.json", "parity.parquet", "parity.csv", "dictionary.csv", "report.md", "error-by-layer.png"}
     for read, name in ((tables.read_csv, "parity.csv"), (tables.read_parquet, "parity.parquet")):
         records = tables.records(read("parity", folder.path / name))
         assert [record["verdict"] for record in records] == ["pass", "fail"]

@@ -130,5 +130,5 @@ def test_markdown_for_a_page_is_the_reports_without_what_is_of_the_run() -> None
 def test_a_run_folder_gets_table_report_and_picture(tmp_path: Path) -> None:
     written = run_report.write(tmp_path, RUN, {"audit": audit()})
 
-    assert written[:3] == ["audit.parquet", "audit.csv", "departures.png"] and "report.md" in written
+    assert written[:4] == ["audit.parquet", "audit.csv", "dictionary.csv", "departures.png"] and "report.md" in written
     assert "](departures.png)" in (tmp_path / "report.md").read_text()
