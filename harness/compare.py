@@ -20,6 +20,7 @@ from reports.summaries.compare import Broken, Comparison, Rule, broken, compare,
 from reports.summaries.environments import Run
 
 ALL_HELD, WANTING = 0, 1
+KINDS = ("speed", "sample")
 PLAIN_WIDTH = 100  # columns of a table that is written to a file
 
 
@@ -57,7 +58,8 @@ def read(path: Path) -> Run:
     command = facts.get("command")
     if command != "speed":
         raise UsageError(f"{path} is a run of {command!r}: compare reads runs of 'speed'")
-    found = {kind: tables.frame(kind, run_reading.rows(path, kind)) for kind in ("speed", "sample")}
+    _, found = run_reading.read(path, KINDS)
+    found = {kind: found.get(kind, tables.frame(kind, ())) for kind in KINDS}
     if found["speed"].empty:
         raise CannotMeasure(f"{path} has no rows of speed: nothing was measured there")
     return Run(str(path), facts, found)

@@ -1,14 +1,16 @@
 """Reading run folders that anybody may have made: sizes are bounded before anything is read, and nothing is written.
 
-Whatever is wrong with a folder is one line.
+A run may be finished, broken off or still under way. Whatever is wrong with a folder is one line.
 """
 
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
@@ -18,11 +20,11 @@ from harness.errors import UsageError
 from harness.run_files import RUN_FILE, check_schema
 from reports import schema, tables
 
-MOST_RUN_BYTES = 16 << 20
-MOST_TABLE_BYTES = 128 << 20  # of a file
-MOST_UNPACKED_BYTES = 512 << 20  # of a Parquet file's columns
-MOST_ROWS = 500_000
-MOST_ROWS_OF = {"speed": 20_000}
+MAX_RUN_BYTES = 16 << 20
+MAX_TABLE_BYTES = 128 << 20  # of a file
+MAX_UNPACKED_BYTES = 512 << 20  # of a Parquet file's columns, and of all tables of a run together
+MAX_ROWS = 500_000
+MAX_ROWS_OF = {"speed": 20_000}
 BAD_FILE = (OSError, ValueError, RecursionError, OverflowError, pa.ArrowException)
 
 
@@ -32,7 +34,7 @@ def facts(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not a folder: give the folder of a run of alexbench")
     file = path / RUN_FILE
     try:
-        found = strict_json.loads(_bytes(file, MOST_RUN_BYTES).decode("utf-8"))
+        found = strict_json.loads(_bytes(file, MAX_RUN_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path} is not a run folder: it has no {RUN_FILE}") from None
     except BAD_FILE as error:
@@ -43,23 +45,47 @@ def facts(path: Path) -> dict[str, Any]:
     return found
 
 
-def rows(path: Path, kind: str) -> list[dict[str, Any]]:
-    """The rows of one kind: its table, and what a run that broke off (or is being resumed) has kept beside it.
+def read(path: Path, kinds: Iterable[str] = ()) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """What run.json holds, and every table that is there: kind -> rows. `kinds` are those wanted, if not all.
 
-    Raises UsageError.
+    A table that is large by its kind (see `schema.Kind`) is left to its file. Raises UsageError.
     """
-    found: list[dict[str, Any]] = []
-    for file, reader in ((path / f"{kind}.parquet", _parquet), (path / f".rows-{kind}.jsonl", _lines)):
+    run = facts(path)
+    wanted = [name for name in kinds or schema.TABLES if not schema.TABLES[name].large]
+    found: dict[str, pd.DataFrame] = {}
+    size = 0
+    for kind in wanted:
+        if (read_in := table(path, kind)) is not None:
+            found[kind] = read_in
+            size += int(read_in.memory_usage(deep=True).sum())
+            if size > MAX_UNPACKED_BYTES:
+                raise UsageError(f"cannot read {path}: its tables take over {MAX_UNPACKED_BYTES} bytes unpacked")
+    return run, found
+
+
+def rows(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The rows of one kind, none where the folder has no such table. Raises UsageError."""
+    found = table(path, kind)
+    return [] if found is None else tables.records(found)
+
+
+def table(path: Path, kind: str) -> pd.DataFrame | None:
+    """The table of one kind, None where there is none: the rows kept so far, or, of a run that is over, its file.
+
+    Rows are kept beside a file where the run goes on: they hold all of the file's that stand. Raises UsageError.
+    """
+    for file, reader in ((path / f".rows-{kind}.jsonl", _lines), (path / f"{kind}.parquet", _parquet)):
         try:
-            if file.exists():
-                found += tables.records(tables.frame(kind, reader(file, kind)))
+            return reader(file, kind)
+        except FileNotFoundError:
+            continue  # it may be ending just now
         except BAD_FILE as error:
             raise _unreadable(file, error) from None
-    return found
+    return None
 
 
-def _parquet(file: Path, kind: str) -> list[dict[str, Any]]:
-    _check_size(file, MOST_TABLE_BYTES)
+def _parquet(file: Path, kind: str) -> pd.DataFrame:
+    _check_size(file, MAX_TABLE_BYTES)
     known = schema.dtypes(kind, optional=True)
     wanted = [field for field in pa.parquet.read_schema(file) if field.name in known]
     nested = [field for field in wanted if pa.types.is_nested(field.type)]
@@ -69,10 +95,9 @@ def _parquet(file: Path, kind: str) -> list[dict[str, Any]]:
     texts = [field.name for field in wanted if not pa.types.is_primitive(field.type)]
     with pa.parquet.ParquetFile(file, read_dictionary=texts) as opened:
         _check_rows(opened.metadata.num_rows, kind)
-        table = opened.read(columns=[field.name for field in wanted])
-    _check_unpacked(sum(_unpacked(column) for column in table.columns))
-    found: list[dict[str, Any]] = table.to_pylist()
-    return found
+        found = opened.read(columns=[field.name for field in wanted])
+    _check_unpacked(sum(_unpacked(column) for column in found.columns))
+    return tables.of_columns(kind, dict(zip(found.column_names, found.columns, strict=True)))
 
 
 def _unpacked(column: Any) -> int:
@@ -83,14 +108,14 @@ def _unpacked(column: Any) -> int:
     return sum(length or 0 for length in lengths)
 
 
-def _lines(file: Path, kind: str) -> list[dict[str, Any]]:
-    lines = _bytes(file, MOST_TABLE_BYTES).decode("utf-8", errors="replace").split("\n")[:-1]
+def _lines(file: Path, kind: str) -> pd.DataFrame:
+    lines = _bytes(file, MAX_TABLE_BYTES).decode("utf-8", errors="replace").split("\n")[:-1]
     _check_rows(len(lines), kind)  # what follows the last line break broke off in writing
     found = [strict_json.loads(line) for line in lines]
     columns = schema.dtypes(kind, optional=True)
     if not all(isinstance(row, dict) for row in found):
         raise ValueError("a line is not a row")
-    return [{name: value for name, value in row.items() if name in columns} for row in found]
+    return tables.frame(kind, [{name: value for name, value in row.items() if name in columns} for row in found])
 
 
 def _bytes(file: Path, most: int) -> bytes:
@@ -109,12 +134,12 @@ def _check_size(file: Path, most: int) -> None:
 
 
 def _check_unpacked(size: int) -> None:
-    if size > MOST_UNPACKED_BYTES:
-        raise ValueError(f"{size} bytes unpacked, at most {MOST_UNPACKED_BYTES} are read")
+    if size > MAX_UNPACKED_BYTES:
+        raise ValueError(f"{size} bytes unpacked, at most {MAX_UNPACKED_BYTES} are read")
 
 
 def _check_rows(count: int, kind: str) -> None:
-    most = MOST_ROWS_OF.get(kind, MOST_ROWS)
+    most = MAX_ROWS_OF.get(kind, MAX_ROWS)
     if count > most:
         raise ValueError(f"{count} rows, at most {most} are read")
 

@@ -36,8 +36,7 @@ Make = Callable[..., Path]
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Writes a run folder: finished, or broken off with its rows beside it."""
-    undrawn = run_report.REPORTS["speed"]._replace(pictures=lambda rows, run: [])  # nobody looks at them here
-    monkeypatch.setitem(run_report.REPORTS, "speed", undrawn)
+    monkeypatch.setattr(run_report, "drawings", lambda document: {})  # nobody looks at them here
 
     def write(name: str, tables: Tables, command: str = "speed", *, finished: bool = True) -> Path:
         folder = RunFolder.create(command, {"network": "paper"}, tmp_path / name)
@@ -216,6 +215,11 @@ def test_runs_without_a_common_setting_list_both_and_end_with_3(two: tuple[Path,
     assert done.stderr.count("\n") == 1
 
 
+def with_schema(run: Path, schema: object) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "schema": schema}))
+
+
 def nested_json() -> bytes:
     return b'{"alexbench": ' + b"[" * 200_000
 
@@ -247,6 +251,8 @@ SPOILS: dict[str, Callable[[Path], object]] = {
     "run.json of nests": lambda run: (run / "run.json").write_bytes(nested_json()),
     "run.json of bytes": lambda run: (run / "run.json").write_bytes(b"\xff\xfe\x00"),
     "run.json of gigabytes": lambda run: os.truncate(run / "run.json", 1 << 33),
+    "run.json of a newer version": lambda run: with_schema(run, 3),
+    "run.json of a version that is none": lambda run: with_schema(run, "two"),
     "run.json of another program": lambda run: (run / "run.json").write_text("[]"),
 }
 
