@@ -27,7 +27,10 @@ def install(session: nox.Session, extras: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The suite with all three frameworks, and the coverage of our lines. A missing framework fails."""
+    """The suite with all three frameworks, and the coverage of our lines. A missing framework fails.
+
+    So does a missing browser where ALEXBENCH_REQUIRE_BROWSER is 1; the environment is passed on.
+    """
     install(session, "cpu,onnxruntime,formats,test")
     session.run(
         "pytest", *SIDE_BY_SIDE, "--cov", "--cov-report=term", *session.posargs,

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("impls", "harness", "reports")
 FRAMEWORKS = frozenset({"torch", "torchvision", "tensorflow", "keras", "jax", "jaxlib", "flax", "optax", "onnxruntime"})
 HEAVY = FRAMEWORKS | {"numpy", "pandas", "pyarrow", "onnx", "matplotlib", "PIL", "safetensors", "sklearn", "rich"}
-HEAVY |= {"scipy"}
+HEAVY |= {"scipy", "jinja2"}
 
 # Beside the standard library and what is named here, nothing.
 STANDARD_LIBRARY_ONLY = (
