@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from reports.schema import Column, Detail
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second, and a terminal shows no picture
-    from matplotlib.figure import Figure
+    from reports.figures.style import Drawing
 
 Tone = Literal["plain", "good", "doubtful", "bad", "faint", "strong"]
 Row = Mapping[str, Any]
@@ -74,7 +74,7 @@ class Picture:
     name: str  # of its files, without their endings
     title: str
     alt: str  # what is to be seen, for who does not see it
-    draw: Callable[[], Figure | None] | None = None
+    draw: Callable[[], Drawing | None] | None = None
     file: str = ""  # of the run's, of a picture that can be drawn only while the run measures
     detail: Detail = Detail.FULL
 

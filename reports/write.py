@@ -10,14 +10,14 @@ from reports import atomic, documents, schema, tables
 from reports.document import Block, Document, Picture, Section
 from reports.documents.common import Run
 from reports.figures import style
+from reports.figures.style import Drawing
 from reports.format import Row
-from reports.render import markdown
+from reports.render import html, markdown, svg
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
 
 
 def write(folder: Path, run: Run, rows: Mapping[str, Sequence[Row]]) -> list[str]:
@@ -37,7 +37,30 @@ def write(folder: Path, run: Run, rows: Mapping[str, Sequence[Row]]) -> list[str
     for name, drawing in drawn.items():
         written += style.save(drawing, folder / f"{name}.png")
     atomic.write_bytes(markdown.text(document, drawn).encode(), folder / REPORT)
-    return [*written, REPORT]
+    atomic.write_bytes(html.page([part(document, drawn, folder)]).encode(), folder / PAGE)
+    return [*written, REPORT, PAGE]
+
+
+def part(document: Document, drawn: Mapping[str, Drawing], folder: Path, anchor: str = "") -> html.Part:
+    """The document of a run in `folder` as a part of a page."""
+    return html.Part(
+        document=document,
+        drawings={name: svg.drawn(drawing) for name, drawing in drawn.items()},
+        images={one.file: _read(folder / one.file) for one in _pictures(document.sections) if one.file},
+        folder=folder.name,
+        anchor=anchor,
+        places=[str(folder), str(folder.resolve())],
+    )
+
+
+def _read(file: Path) -> bytes:
+    """A picture that the run left; empty where it is not there, is no file, or is larger than a page may hold."""
+    try:
+        if not file.is_file() or file.stat().st_size > html.MAX_IMAGE_BYTES:
+            return b""
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _write_dictionary(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -51,7 +74,7 @@ def _write_dictionary(folder: Path, frames: Mapping[str, pd.DataFrame]) -> list[
     return [schema.DICTIONARY]
 
 
-def drawings(document: Document) -> dict[str, Figure]:
+def drawings(document: Document) -> dict[str, Drawing]:
     """The document's pictures that have anything to show, by name."""
     found = {one.name: one.draw() for one in _pictures(document.sections) if one.draw is not None}
     return {name: drawing for name, drawing in found.items() if drawing is not None}

@@ -16,7 +16,7 @@ from reports.schema import Column, Detail, column
 from reports.summaries import audit as summary
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from reports.figures.style import Drawing
 
 
 class Consequence(NamedTuple):
@@ -86,7 +86,7 @@ def listing(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
     return replace(document(tables, run), title="", machine="", signature="", command="", facts={})
 
 
-def _draw(audit: pd.DataFrame, run: Run) -> Figure | None:
+def _draw(audit: pd.DataFrame, run: Run) -> Drawing | None:
     from reports.figures import departures
 
     return departures.figure(audit, run)

@@ -11,8 +11,7 @@ from reports.format import clean, plural
 from reports.schema import Detail
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from reports.figures.style import Drawing
     from reports.summaries.environments import Difference
 
 Run = Mapping[str, Any]  # what run.json holds
@@ -64,7 +63,7 @@ def again(run: Run, command: str, **changes: str) -> str:
     return shlex.join(words)
 
 
-def picture(name: str, title: str, draw: Callable[[], Figure | None], alt: str) -> Section:
+def picture(name: str, title: str, draw: Callable[[], Drawing | None], alt: str) -> Section:
     """A section of one picture."""
     return Section(title=title, blocks=[Picture(name=name, title=title, alt=alt, draw=draw)], detail=Detail.FULL)
 

@@ -21,7 +21,7 @@ from reports.summaries.paper import CONTRADICTED, HOLDS, MEASURED, NEEDS, NOTE, 
 from reports.tables import groups, records
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from reports.figures.style import Drawing
 
 HEADINGS: dict[str, tuple[str, Tone]] = {
     CONTRADICTED: ("Contradicted by the paper's own network", "doubtful"),
@@ -274,7 +274,7 @@ def _says(difference: Interval) -> str:
 def _pictures(errors: pd.DataFrame, run: Run) -> list[Section]:
     """Figure 1, and what the command drew from weights and named in run.json."""
 
-    def draw() -> Figure | None:
+    def draw() -> Drawing | None:
         from reports.figures import figure1
 
         return figure1.figure(errors)

@@ -18,7 +18,7 @@ from reports.summaries.parity import NOT_OBSERVED, VERDICTS
 from reports.tables import records
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from reports.figures.style import Drawing
 
 TONES: dict[str, Tone] = {
     "pass": "good", "fail": "bad", "error": "bad", "vacuous": "doubtful", NOT_OBSERVED: "doubtful",
@@ -83,7 +83,7 @@ def caveats(tables: Mapping[str, pd.DataFrame], run: Run) -> list[Note]:
     return [*notes, *([Note(text=f"Forward only, without gradients, loss and training: {names}.")] if names else [])]
 
 
-def _draw(parity: pd.DataFrame, run: Run) -> Figure | None:
+def _draw(parity: pd.DataFrame, run: Run) -> Drawing | None:
     from reports.figures import error_by_layer
 
     return error_by_layer.figure(parity, run.get("layers") or ())

@@ -21,8 +21,7 @@ from reports.summaries.speed import is_emulated, is_measured, is_split
 from reports.tables import records
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from reports.figures.style import Drawing
     from reports.summaries.layers import Layers
 
 STATUSES = {
@@ -220,22 +219,22 @@ def _failure(row: Row, run: Run) -> Note:
 def _pictures(tables: Mapping[str, pd.DataFrame], run: Run) -> list[Section]:
     speed, sample, layer, peak = (tables[kind] for kind in ("speed", "sample", "layer", "peak"))
 
-    def throughput() -> Figure | None:
+    def throughput() -> Drawing | None:
         from reports.figures import throughput
 
         return throughput.throughput(speed)
 
-    def devices() -> Figure | None:
+    def devices() -> Drawing | None:
         from reports.figures import throughput
 
         return throughput.devices(speed, sample)
 
-    def time_by_layer() -> Figure | None:
+    def time_by_layer() -> Drawing | None:
         from reports.figures import time_by_layer
 
         return time_by_layer.figure(layer, run.get("layers") or ())
 
-    def roofline() -> Figure | None:
+    def roofline() -> Drawing | None:
         from reports.figures import roofline
 
         return roofline.figure(layer, peak)

@@ -16,7 +16,7 @@ from reports.summaries import training as summary
 from reports.summaries.training import Key
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from reports.figures.style import Drawing
 
 MAX_EPOCHS = 100  # of a training, in the report; the table has all
 HASH = 12  # characters of a hash that tell it from every other
@@ -47,7 +47,7 @@ def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
     training, loss = tables["training"], tables["loss"]
     found = summary.results(training)
 
-    def curves() -> Figure | None:
+    def curves() -> Drawing | None:
         from reports.figures import curves
 
         return curves.figure(training, loss)

@@ -238,6 +238,8 @@ class _Renderer:
 
 
 def _has_content(block: Block, part: Part) -> bool:
+    if block.detail == Detail.TERMINAL:
+        return False
     if isinstance(block, Section):
         return any(_has_content(inner, part) for inner in block.blocks)
     if isinstance(block, Picture):
