@@ -104,6 +104,11 @@ def figure(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}" if abs(value) >= 0.0995 else f"{value:.2g}"
 
 
+def flops(tflops: float) -> str:
+    """TFLOP/s, or GFLOP/s below one."""
+    return f"{figure(tflops)} TFLOP/s" if tflops >= 1 else f"{figure(1e3 * tflops)} GFLOP/s"
+
+
 def share(value: float | None) -> str:
     """`72%`, with a digit more below ten."""
     if value is None:

@@ -30,9 +30,12 @@ ROWS = 1000  # training images whose distances are computed at once
 
 def draw(
     subject: Subject, prepared: Prepared, job: Job, folder: Path, space: Path, say: Callable[[str], None]
-) -> tuple[Path, Path]:
-    """Draw both halves into `folder`; what is needed on the way lies in `space`. Raises AlexbenchError, OSError."""
-    from reports.figures import figure4 as figure4_plot
+) -> list[str]:
+    """Draw both halves into `folder`, and name the files; what is needed on the way lies in `space`.
+
+    Raises AlexbenchError, OSError.
+    """
+    from reports.figures import figure4, style
 
     said = f"{subject.network.name}, {subject.trained_on}, on {prepared.source} {job.part}"
     signature = subject.signature(framework=job.framework, data=prepared.content_hash[:12])
@@ -43,10 +46,11 @@ def draw(
     probabilities = _probabilities(job, space)
     wrong = probabilities.argmax(axis=1) != part.labels
     shown = mixed(wrong, IMAGES)
-    figure4_plot.draw_top5(
-        part.images[shown], part.labels[shown], names, probabilities[shown], top5,
-        said=f"{said}. {picked(wrong, shown)}", signature=signature,
+    drawn = figure4.top5(
+        part.images[shown], part.labels[shown], names, probabilities[shown],
+        said=f"{said}. {picked(wrong, shown)}", signature=signature, name=top5.stem,
     )  # fmt: skip
+    written = style.save(drawn, top5)
     queries = spread(len(part), QUERIES)
     layer = subject.network.layers[-2].name
     training = prepared.part("train")
@@ -56,13 +60,13 @@ def draw(
     theirs = features(replace(job, part="train"), layer, searched.tolist(), space)
     found, distances = nearest(ours, theirs, NEIGHBOURS)
     near = folder / f"figure4-neighbours-{subject.label}.png"
-    figure4_plot.draw_neighbours(
-        part.images[queries], np.stack([training.images[line] for line in found]), distances, near,
+    drawn = figure4.neighbours(
+        part.images[queries], np.stack([training.images[line] for line in found]), distances,
         query_names=[prepared.classes[label] for label in part.labels[queries]],
-        neighbour_names=[[prepared.classes[label] for label in training.labels[line]] for line in found],
-        said=f"{said}; features: {layer}", signature=signature,
+        near_names=[[prepared.classes[label] for label in training.labels[line]] for line in found],
+        said=f"{said}; features: {layer}", signature=signature, name=near.stem,
     )  # fmt: skip
-    return top5, near
+    return [*written, *style.save(drawn, near)]
 
 
 def outputs(subject: Subject, prepared: Prepared) -> list[str]:

@@ -55,13 +55,13 @@ def colour_row(subject: Subject) -> Row | None:
     }  # fmt: skip
 
 
-def draw(subject: Subject, path: Path) -> bool:
-    """Draw the kernels; False where there are none that can be shown. Raises OSError."""
+def draw(subject: Subject, path: Path) -> list[str]:
+    """Draw the kernels; the names of the files, none where no kernels can be shown. Raises OSError."""
     kernels: NDArray[Any] | None = kernels_of(subject)
     if kernels is None:
-        return False
-    from reports.figures import figure3 as figure3_plot
+        return []
+    from reports.figures import figure3, style
 
     said = f"{subject.network.name}, {subject.trained_on}"
-    figure3_plot.draw(kernels, subject.towers, path, said=said, signature=subject.signature())
-    return True
+    drawn = figure3.figure(kernels, subject.towers, said=said, signature=subject.signature(), name=path.stem)
+    return style.save(drawn, path)

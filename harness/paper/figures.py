@@ -53,8 +53,9 @@ def draw(
 
 def _three(folder: Path, subject: Subject, drawn: Drawn, say: Callable[[str], None]) -> None:
     picture = folder / f"figure3-{subject.label}.png"
-    if figure_three.draw(subject, picture):
-        drawn.pictures.append(picture.name)
+    written = figure_three.draw(subject, picture)
+    drawn.pictures.extend(written)
+    if written:
         say(f"figure 3: {subject.file.name}")
     else:
         say(f"figure 3: {subject.file.name}: its first layer is no convolution of 1 or 3 channels")
@@ -81,4 +82,4 @@ def _four(
         timeout_s=options.timeout_s,
     )
     with workspace(folder) as space:
-        return [path.name for path in figure_four.draw(subject, prepared, job, folder, space, say)]
+        return figure_four.draw(subject, prepared, job, folder, space, say)

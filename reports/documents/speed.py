@@ -12,7 +12,7 @@ import pandas as pd
 from reports.document import Block, Document, Note, Row, Section, Table, Tone, Verdict
 from reports.documents import common, parity
 from reports.documents.common import Run
-from reports.format import briefly, clean, figure, lines_of, number, plural, share, text
+from reports.format import briefly, clean, figure, flops, lines_of, number, plural, share, text
 from reports.schema import Column, Detail, column, columns
 from reports.statistics import VAGUE, Interval
 from reports.summaries import layers
@@ -127,11 +127,6 @@ def split_name(row: Row) -> str:
     if not is_split(row):
         return ""
     return f"{text(row, 'split')} x{text(row, 'devices')}{' emulated' if is_emulated(row) else ''}"
-
-
-def flops(tflops: float) -> str:
-    """TFLOP/s, or GFLOP/s below one."""
-    return f"{figure(tflops)} TFLOP/s" if tflops >= 1 else f"{figure(1e3 * tflops)} GFLOP/s"
 
 
 def _panels(found: Sequence[Row], peak: pd.DataFrame) -> list[Section]:

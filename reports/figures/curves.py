@@ -7,77 +7,66 @@ markers at different epochs; colour, marker and dashes each tell the lines apart
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from reports.figures import style as picture_frame
-from reports.figures.error_by_layer import COLOURS, OTHER_COLOURS, OTHER_SHAPES, QUIET, SHAPES
-from reports.format import Row, measured, number, text, written
+from reports import tables
+from reports.figures import style
+from reports.figures.style import Drawing, Spot
+from reports.format import Row, measured, number, percent, text, written
 from reports.summaries.training import Key, epochs, name_of, trainings
-from reports.tables import frame
 
-MARGINS: picture_frame.Margins = (0.75, 1.95, 0.5, 0.55)
-WIDTH, HEIGHT = 6.8, 3.9
-LABEL = 0.16  # inches that a label at the end of a curve takes
 WIDTHS = (3.6, 2.3, 1.3)  # points, of lines that may lie on each other
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 FIRST_STEPS = 100
 STEEP = 30.0  # from this ratio of the highest to the lowest on, a loss is drawn on a log scale
-MOST_MARKERS = 10
-MOST_DROPS = 8
+MAX_MARKERS = 10
+MAX_DROPS = 8
 
-Curve = list[tuple[float, float]]  # (epochs or steps done, value), NaN and infinities too
-Series = dict[Key, Curve]
-
-
-def drawable(training: Sequence[Row], losses: Sequence[Row] = ()) -> bool:
-    """Whether there is any curve."""
-    return bool(_panels(training, losses))
+Looks = Mapping[Key, dict[str, Any]]
+Curves = Mapping[Key, Sequence[Spot]]  # NaN and infinities too
 
 
-def draw(training: Sequence[Row], losses: Sequence[Row], path: Path) -> None:
-    """Draw rows of the tables `training` and `loss` as a PNG. Raises ValueError where there is no curve, OSError."""
-    panels = _panels(training, losses)
-    if not panels:
-        raise ValueError("no row has an epoch with a loss or an error: there is nothing to draw")
-    said = [*dict.fromkeys(" on ".join(filter(None, (text(row, "network"), text(row, "data")))) for row in training)]
-    said = [", ".join(said)] if any(said) else []
-    said += ["Dotted: the learning rate changed"] if any(map(_drops, _trainings(training).values())) else []
-    picture_frame.save(
-        path, "Learning curves", ". ".join(said), training or losses, [(HEIGHT, panel) for panel in panels], columns=2,
-        width=WIDTH, margins=MARGINS,
-    )  # fmt: skip
-
-
-def _panels(training: Sequence[Row], losses: Sequence[Row]) -> list[picture_frame.Draw]:
-    found = _trainings(training)
-    looks = _looks([*found, *(_key(row) for row in losses)])
-    panels: list[picture_frame.Draw] = []
+@style.styled
+def figure(training: pd.DataFrame, loss: pd.DataFrame) -> Drawing | None:
+    """The curves that the tables `training` and `loss` give; None where there is none."""
+    rows, losses = tables.records(training), tables.records(loss)
+    found = trainings(training)
+    looks = _looks([*found, *map(_key, losses)], style.places([*rows, *losses]))
     by_epoch = {
-        "loss": ("Training loss", "loss, mean over the epoch"),
-        "top1_error": ("Top-1 error", "validation error, %"),
+        name: {key: _curve(epochs(own), "epoch", name) for key, own in found.items()} for name in ("loss", "top1_error")
     }
-    for name, (title, unit) in by_epoch.items():
-        series = {key: _curve(epochs(rows), "epoch", name) for key, rows in found.items()}
-        if any(series.values()):
-            drops = {key: _drops(rows) for key, rows in found.items()}
-            panels.append(partial(_panel, series=series, looks=looks, title=title, unit=unit, drops=drops))
-    steps = _first_steps(losses)
-    if any(steps.values()):
-        panels.append(
-            partial(_panel, series=steps, looks=looks, title="Loss of the first steps", unit="loss", drops={})
-        )
-    return panels
-
-
-def _trainings(rows: Sequence[Row]) -> dict[Key, list[Row]]:
-    return trainings(frame("training", rows))
+    panels: list[tuple[str, str, Curves]] = [
+        ("Training loss", "loss, mean over the epoch", by_epoch["loss"]),
+        ("Top-1 error", "validation error, %", by_epoch["top1_error"]),
+        ("Loss of the first steps", "loss", {key: _first_steps(losses, key) for key in looks}),
+    ]
+    panels = [panel for panel in panels if any(panel[2].values())]
+    if not panels:
+        return None
+    named = dict.fromkeys(" on ".join(filter(None, (text(row, "network"), text(row, "data")))) for row in rows)
+    drops = {key: _drops(own) for key, own in found.items()}
+    said = [", ".join(filter(None, named)), "Dotted: the learning rate changed" if any(drops.values()) else ""]
+    height = max(3.2, style.beside_height(name_of(key) for key in looks))
+    drawn = style.drawing(
+        "curves", "Learning curves", ". ".join(filter(None, said)), rows or losses, [height] * len(panels),
+        width=5.6, columns=2, grid="y",
+    )  # fmt: skip
+    for axes, (title, unit, curves) in zip(drawn.panels, panels, strict=True):
+        style.heading(drawn, axes, title)
+        by_step = title.endswith("steps")
+        axes.set(xlabel="step" if by_step else "epochs", ylabel=unit)
+        _scale(axes, [spot for curve in curves.values() for spot in curve], percents=unit.endswith("%"))
+        _draw(drawn, axes, {key: curve for key, curve in curves.items() if curve}, looks)
+        if not by_step:
+            _draw_drops(axes, drops, looks)
+    return drawn
 
 
 def _key(row: Row) -> Key:
@@ -85,22 +74,21 @@ def _key(row: Row) -> Key:
     return framework, text(row, "label") or framework
 
 
-def _curve(rows: Sequence[Row], along: str, name: str) -> Curve:
-    scale = 100.0 if name.endswith("error") else 1.0
-    return [
-        (place, scale * value)
+def _curve(rows: Sequence[Row], along: str, name: str) -> list[Spot]:
+    found = [
+        (place, value)
         for row in rows
         if (place := number(row, along)) is not None and (value := measured(row, name)) is not None
     ]
+    if name == "top1_error":
+        return [Spot(x, 100 * y, f"{along} {x:g}", f"{percent(y)} %" if math.isfinite(y) else "NaN") for x, y in found]
+    return [Spot(x, y, f"{along} {x:g}", written(y, "loss") if math.isfinite(y) else "NaN") for x, y in found]
 
 
-def _first_steps(losses: Sequence[Row]) -> Series:
-    found: dict[Key, dict[float, Row]] = {}
-    for row in losses:
-        step = number(row, "step")
-        if step is not None and step <= FIRST_STEPS:
-            found.setdefault(_key(row), {})[step] = row
-    return {key: _curve([rows[step] for step in sorted(rows)], "step", "loss") for key, rows in found.items()}
+def _first_steps(losses: Sequence[Row], key: Key) -> list[Spot]:
+    """Of two rows of one step the last counts."""
+    found = {step: row for row in losses if _key(row) == key and (step := number(row, "step")) is not None}
+    return _curve([found[step] for step in sorted(found) if step <= FIRST_STEPS], "step", "loss")
 
 
 def _drops(rows: Sequence[Row]) -> list[tuple[float, float]]:
@@ -110,127 +98,69 @@ def _drops(rows: Sequence[Row]) -> list[tuple[float, float]]:
     return [(before, rate) for (before, old), (_, rate) in pairwise(known) if not math.isclose(old, rate)]
 
 
-def _looks(keys: Sequence[Key]) -> dict[Key, dict[str, Any]]:
+def _looks(keys: Sequence[Key], places: Mapping[str, int]) -> Looks:
     """Colour by framework and dashes by label; where a framework has more labels than dashes, a colour per label."""
     keys = list(dict.fromkeys(keys))
-    frameworks = list(dict.fromkeys(framework for framework, _ in keys))
-    counts = [sum(framework == own for own, _ in keys) for framework in frameworks]
-    others = [name for name in frameworks if name not in COLOURS]
-    by_label = max(counts, default=0) > len(DASHES) or len(others) > len(OTHER_COLOURS)
-    colours, shapes = [*COLOURS.values(), *OTHER_COLOURS], [*SHAPES.values(), *OTHER_SHAPES]
-    found: dict[Key, dict[str, Any]] = {}
+    frameworks = [framework for framework, _ in keys]
+    count = len(style.SERIES)
+    crowded = max(map(frameworks.count, frameworks), default=0) > len(DASHES) or len(set(frameworks)) > count
+    found = {}
     for place, key in enumerate(keys):
-        own = place if by_label else _place(key[0], others)
-        rank = [other for other in keys if other[0] == key[0]].index(key)
-        found[key] = {
-            "color": colours[own % len(colours)],
-            "marker": shapes[(place if by_label else own + rank * 3) % len(shapes)],
-            "linestyle": DASHES[place // len(colours) % len(DASHES) if by_label else rank % len(DASHES)],
+        turn = place // count if crowded else frameworks[:place].count(key[0])
+        found[key] = style.look(place % count if crowded else places[key[0]], turn) | {
+            "markerfacecolor": style.PAPER,
+            "linestyle": DASHES[turn % len(DASHES)],
             "linewidth": WIDTHS[place - len(keys)] if len(keys) <= len(WIDTHS) else 1.5,
         }
     return found
 
 
-def _place(framework: str, others: Sequence[str]) -> int:
-    names = list(COLOURS)
-    return names.index(framework) if framework in names else len(names) + others.index(framework)
-
-
-def _panel(
-    axes: Axes, series: Series, looks: dict[Key, dict[str, Any]], title: str, unit: str,
-    drops: dict[Key, list[tuple[float, float]]],
-) -> None:  # fmt: skip
-    along = "step" if title.endswith("steps") else "epochs"
-    write: Callable[[float], str] = (lambda y: f"{y:.2f} %") if unit.endswith("%") else (lambda y: written(y, "loss"))
-    last = max(x for curve in series.values() for x, _ in curve)
-    _scale(axes, [y for curve in series.values() for _, y in curve], percent=unit.endswith("%"))
-    axes.set_xlim(0, 1.04 * max(last, 1.0))
-    for place, (key, curve) in enumerate(series.items()):
-        every = max(math.ceil(len(curve) / MOST_MARKERS), min(len(series), len(curve) // 2), 1)
-        start = place * every // len(series)
-        look = looks[key]
-        axes.plot(*_sides(curve), markersize=5, markevery=(start % max(len(curve), 1), every), zorder=3 + place,
-                  markerfacecolor="white", markeredgewidth=1.2, **look)  # fmt: skip
-        _mark_strange(axes, curve, look)
-    _draw_drops(axes, drops, looks)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    picture_frame.quiet(axes, "y")
-    picture_frame.heading(axes, title)
-    axes.set_xlabel(along, fontsize=9, color=QUIET)
-    axes.set_ylabel(unit, fontsize=9, color=QUIET)
-    _label_ends(axes, series, looks, write)
-
-
-def _scale(axes: Axes, values: Sequence[float], *, percent: bool) -> None:
-    """From 0 up; a loss that fell far on a log scale."""
-    finite = [value for value in values if math.isfinite(value)] or [1.0]
-    low, high = min(finite), max(finite)
-    if not percent and low > 0 and high > STEEP * low:
-        axes.set_yscale("log")
-        axes.set_ylim(low / 1.4, high * 1.4)
-        few = high > 300 * low
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 3.0)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        return
-    top = high * 1.06 if high > 0 else 1.0
-    axes.set_ylim(min(0.0, low * 1.06), min(top, 104.0) if percent else top)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-
-
-def _mark_strange(axes: Axes, curve: Curve, look: dict[str, Any]) -> None:
-    """The first value of a curve that is no number stands on the upper edge, said in letters."""
-    strange = [(x, y) for x, y in curve if not math.isfinite(y)]
-    if strange:
-        x, y = strange[0]
-        axes.annotate(
-            "NaN" if math.isnan(y) else "inf", (x, 1.0), (0, -2), xycoords=("data", "axes fraction"),
-            textcoords="offset points", fontsize=7.5, weight="bold", color=look["color"], ha="center", va="top",
+def _draw(drawn: Drawing, axes: Axes, curves: Curves, looks: Looks) -> None:
+    ends: dict[Artist, float] = {}
+    for place, (key, curve) in enumerate(curves.items()):
+        name, last = name_of(key), curve[-1]
+        every = max(math.ceil(len(curve) / MAX_MARKERS), min(len(curves), len(curve) // 2), 1)
+        line = style.plot(
+            drawn, axes, name, curve, markevery=(place * every // len(curves) % len(curve), every), zorder=3 + place,
+            markersize=5, markeredgewidth=1.2, label=f"{style.folded(name)}  {last.value}", **looks[key],
         )  # fmt: skip
-
-
-def _draw_drops(axes: Axes, drops: dict[Key, list[tuple[float, float]]], looks: dict[Key, dict[str, Any]]) -> None:
-    """A dotted line where the learning rate changed, grey where it changed for all, the new rate beside it."""
-    owners: dict[tuple[float, float], list[Key]] = {}
-    for key, found in drops.items():
-        for drop in found:
-            owners.setdefault(drop, []).append(key)
-    for (epoch, rate), keys in sorted(owners.items()):
-        colour = QUIET if len(keys) == len(drops) else looks[keys[0]]["color"]
-        axes.axvline(epoch, color=colour, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
-        if len(owners) <= MOST_DROPS:
-            axes.annotate(
-                f"rate {rate:.3g}", (epoch, 0.99), (2, 0), xycoords=("data", "axes fraction"),
-                textcoords="offset points", fontsize=7, color=colour, ha="left", va="top", rotation=90,
+        ends[line] = next((spot.y for spot in reversed(curve) if math.isfinite(spot.y)), math.inf)
+        strange = next((spot for spot in curve if not math.isfinite(spot.y)), None)
+        if strange is not None:  # it stands on the upper edge, said in letters
+            _say_above(
+                axes, "NaN" if math.isnan(strange.y) else "inf", strange.x, color=looks[key]["color"], weight="bold",
+                ha="center", fontsize=7.5,
             )  # fmt: skip
+    style.beside(axes, sorted(ends, key=ends.__getitem__, reverse=True))
 
 
-def _label_ends(axes: Axes, series: Series, looks: dict[Key, dict[str, Any]], write: Callable[[float], str]) -> None:
-    """Each curve's name and last value to the right of the axes, parted so that none covers another."""
-    height = axes.get_position().height * axes.get_figure().get_size_inches()[1]  # type: ignore[union-attr]
-    shown = {key: curve for key, curve in series.items() if curve}
-    ends = {key: next(((x, y) for x, y in reversed(curve) if math.isfinite(y)), None) for key, curve in shown.items()}
-    places = picture_frame.spread([_height(axes, end) for end in ends.values()], LABEL / height, 0.0, 1.0)
-    for (key, end), place in zip(ends.items(), places, strict=True):
-        colour = looks[key]["color"]
-        name = picture_frame.short(name_of(key))
-        value = "NaN" if not math.isfinite(shown[key][-1][1]) or end is None else write(end[1])
-        axes.annotate(
-            f"{name}  {value}", end or (axes.get_xlim()[1], axes.get_ylim()[1]), (1.03, place),
-            textcoords="axes fraction", va="center", fontsize=8, color=colour, annotation_clip=False, parse_math=False,
-            arrowprops={
-                "arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.5, "shrinkA": 1, "shrinkB": 4,
-                "relpos": (0, 0.5),
-            },
-        )  # fmt: skip
+def _scale(axes: Axes, spots: Sequence[Spot], *, percents: bool) -> None:
+    """From 0 up; a loss that fell far on a log scale."""
+    finite = [spot.y for spot in spots if math.isfinite(spot.y)] or [1.0]
+    low, high = min(finite), max(finite)
+    top = high * 1.06 if high > 0 else 1.0
+    axes.set_xlim(0, 1.04 * max(1.0, *(spot.x for spot in spots)))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    if not percents and low > 0 and high > STEEP * low:
+        axes.set(yscale="log", ylim=(low / 1.4, high * 1.4))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 300 * low else (1.0, 3.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_ylim(min(0.0, low * 1.06), min(top, 104.0) if percents else top)
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
-def _height(axes: Axes, end: tuple[float, float] | None) -> float:
-    """Where a curve ends, as a share of the axes' height."""
-    if end is None:
-        return 1.0
-    return float(axes.transAxes.inverted().transform(axes.transData.transform(end))[1])
+def _draw_drops(axes: Axes, drops: Mapping[Key, Sequence[tuple[float, float]]], looks: Looks) -> None:
+    """A dotted line where the learning rate changed, grey where it changed for all, the new rate beside it."""
+    found = sorted({drop for own in drops.values() for drop in own})
+    for epoch, rate in found:
+        owners = [key for key, own in drops.items() if (epoch, rate) in own]
+        colour = style.QUIET if len(owners) == len(drops) else looks[owners[0]]["color"]
+        axes.axvline(epoch, color=colour, linewidth=0.9, linestyle=style.DOTTED, zorder=1)
+        if len(found) <= MAX_DROPS:
+            _say_above(axes, f"rate {rate:.3g}", epoch, 2, color=colour, rotation=90, fontsize=7)
 
 
-def _sides(points: Curve) -> tuple[list[float], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]
+def _say_above(axes: Axes, said: str, x: float, right: float = 0, **look: Any) -> None:
+    """Words just below the upper edge, at x, so many points to the right."""
+    style.say(axes, said, (x, 1.0), (right, -2), xycoords=("data", "axes fraction"), va="top", **look)

@@ -2,77 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+import pandas as pd
+from matplotlib.ticker import NullLocator
 
-from reports.figures import style as picture_frame
-from reports.figures.error_by_layer import QUIET
-from reports.format import ROUNDING, Row, clean, figure, number, text, written
+from reports import tables
+from reports.figures import style
+from reports.figures.style import Drawing
+from reports.format import ROUNDING, Row, clean, number, text, written
 from reports.summaries.audit import TOGETHER, place
 
-WIDTH = 8.4
 ROW = 0.52  # inches for the two bars of a departure
-MARGINS: picture_frame.Margins = (3.0, 0.75, 0.4, 0.6)
 LOWEST = 1e-4  # a tenth of a thousandth; what is less gets the shortest bar
-BARS = (("logits_change", "#0072B2", "logits"), ("gradient_change", "#E69F00", "gradient"))  # Okabe and Ito's
-LONGEST = 44
+BARS = {"logits": ("logits_change", style.PALETTE["jax"]), "gradient": ("gradient_change", style.PALETTE["other-2"])}
+MAX_LABEL = 44
+TITLE = "What each departure alone does"
 
 
-def drawable(rows: Sequence[Row]) -> bool:
-    """Whether a departure was measured."""
-    return bool(_measured(rows))
-
-
-def draw(rows: Sequence[Row], run: Mapping[str, Any], path: Path, *, title: str) -> None:
-    """Draw the rows of the table `audit` as a PNG. Raises ValueError where nothing was measured, OSError."""
-    found = _measured(rows)
-    if not found:
-        raise ValueError("no departure was measured: there is nothing to draw")
-    theirs, ours = (clean(str(run.get(name, ""))) for name in ("network", "against"))
+@style.styled
+def figure(audit: pd.DataFrame, run: Mapping[str, Any]) -> Drawing | None:
+    """The departures of the table `audit` that were measured; None where none was. `run` is what run.json holds."""
+    rows = [row for row in tables.records(audit) if number(row, "logits_change") is not None]
+    if not rows:
+        return None
+    theirs, ours = (style.short(clean(str(run.get(name, "")))) for name in ("network", "against"))
     said = f"{theirs} against {ours}: relative change with shared weights on the same photographs, float64"
-    height = MARGINS[2] + MARGINS[3] + ROW * len(found)
-    panel = partial(_panel, rows=found)
-    picture_frame.save(path, title, said, found, [(height, panel)], columns=1, width=WIDTH, margins=MARGINS)
-
-
-def _measured(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if number(row, "logits_change") is not None]
-
-
-def _panel(axes: Axes, rows: Sequence[Row]) -> None:
-    axes.set_xscale("log")
-    values = [number(row, name) or 0.0 for row in rows for name, _, _ in BARS]
+    drawn = style.drawing("departures", TITLE, said, rows, [1.0 + ROW * len(rows)], width=8.4, grid="x")
+    [axes] = drawn.panels
+    values = [value for row in rows for column, _ in BARS.values() if (value := number(row, column)) is not None]
     low = min([LOWEST, *(value / 3 for value in values if value >= ROUNDING)])
-    axes.set_xlim(low, max([1.0, *values]) * 2)
-    for place_of, row in enumerate(rows):
-        for turn, (name, colour, _) in enumerate(BARS):
-            value = number(row, name)
-            if value is None:
-                continue
-            y = place_of + (turn - 0.5) * 0.36
-            axes.barh(y, max(value, low) - low, left=low, height=0.34, color=colour, zorder=3)
-            style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8, "color": QUIET}
-            axes.annotate(written(value, "change"), (max(value, low), y), (4, 0), **style)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)
-    picture_frame.quiet(axes, "x")
-    axes.tick_params(axis="y", length=0, labelcolor="black")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{figure(100 * x)} %"))
-    axes.set_xlabel("relative change", fontsize=9, color=QUIET)
-    for turn, (_, colour, name) in enumerate(BARS):
-        axes.annotate(
-            name, (turn * 0.13, 1.0), (0, 6), xycoords="axes fraction", textcoords="offset points", color=colour,
-            fontsize=9, weight="bold",
-        )  # fmt: skip
+    axes.set(xscale="log", xlim=(low, max(1.0, *values) * 2), ylim=(len(rows) - 0.5, -0.5), xlabel="relative change")
+    for turn, (name, (column, colour)) in enumerate(BARS.items()):
+        known = [(y, row, value) for y, row in enumerate(rows) if (value := number(row, column)) is not None]
+        heights, ends = [y + (turn - 0.5) * 0.36 for y, _, _ in known], [max(value, low) for _, _, value in known]
+        bars = axes.barh(heights, [end - low for end in ends], 0.34, low, color=colour, label=name, zorder=3)
+        style.mark(
+            drawn, bars.patches, name, [(_label(row), written(number(row, column), "change")) for _, row, _ in known]
+        )
+        for end, y, (_, row, _) in zip(ends, heights, known, strict=True):
+            style.say(axes, written(number(row, column), "change"), (end, y), (4, 0), color=style.QUIET)
+    axes.set_yticks(range(len(rows)), [style.folded(_label(row), MAX_LABEL) for row in rows])
+    axes.tick_params(axis="y", left=False)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(BARS), borderaxespad=0.3)
+    return drawn
 
 
 def _label(row: Row) -> str:
-    said = "all together" if text(row, "facet") == TOGETHER else place(row)
-    return said if len(said) <= LONGEST else f"{said[: LONGEST - 1]}…"
+    return "all together" if text(row, "facet") == TOGETHER else place(row)

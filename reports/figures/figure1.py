@@ -4,58 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from statistics import mean
+from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from reports.figures import style as picture_frame
-from reports.figures.error_by_layer import COLOURS, QUIET
-from reports.format import Row, number, text
+from reports import tables
+from reports.figures import style
+from reports.figures.style import Drawing, Spot
+from reports.format import Row, number, percent, text
 
 TARGET = 0.25  # the paper's dotted line
 PAPER_RATIO = 6.0  # "several times faster": six on CIFAR-10 with four convolutional layers
 RELU, TANH = "relu", "tanh"
 NAMES = {RELU: "ReLU", TANH: "tanh"}
-DASHES = {RELU: "-", TANH: (0, (4, 2))}
-INK = {RELU: COLOURS["jax"], TANH: COLOURS["torch"]}
-MARGINS: picture_frame.Margins = (0.75, 1.6, 0.35, 0.55)
-WIDTH, HEIGHT = 7.2, 4.2
+LOOKS: dict[str, dict[str, Any]] = {
+    RELU: {"color": style.PALETTE["jax"], "linestyle": "-"},
+    TANH: {"color": style.PALETTE["torch"], "linestyle": style.DASHED},
+}
 
 Curve = list[tuple[float, float]]  # (epochs done, training error as a share of 1), NaN where training broke down
 
 
-def drawable(rows: Sequence[Row]) -> bool:
-    """Whether there is a curve of each."""
-    return set(curves(rows)) == {RELU, TANH}
-
-
-def draw(rows: Sequence[Row], path: Path, *, said: str = "") -> None:
-    """Draw the curves as a PNG.
+@style.styled
+def figure(training_error: pd.DataFrame, said: str = "") -> Drawing | None:
+    """The curves of both; None where one of the two has none.
 
     Args:
-        rows: one per variant, epoch and seed: `variant` (relu or tanh), `epoch` (epochs done, fractions too),
-            `training_error` (share of 1), `framework`, `seed` and `signature` where known. Seeds are thin lines,
+        training_error: a row per variant, epoch and seed: `variant` (relu or tanh), `epoch` (epochs done, fractions
+            too), `training_error` (share of 1), `framework`, `seed` and `signature` where known. Seeds are thin lines,
             their mean is bold.
-        path: of the PNG.
         said: which network on which data, in a line.
-
-    Raises ValueError where one of the two has no curve, OSError.
 
     References:
         Paper, section 3.1 and figure 1.
 
     """
+    rows = tables.records(training_error)
     found = curves(rows)
     if set(found) != {RELU, TANH}:
-        raise ValueError(f"rows of {', '.join(found) or 'nothing'}: a curve of relu and one of tanh are needed")
+        return None
     told = ". ".join(filter(None, [said, verdict(rows)]))
-    picture_frame.save(
-        path, "Training error with ReLU and with tanh", told, rows, [(HEIGHT, partial(_panel, found=found))],
-        columns=1, width=WIDTH, margins=MARGINS,
-    )  # fmt: skip
+    drawn = style.drawing("figure1", "Training error with ReLU and with tanh", told, rows, [3.9], width=7.2, grid="y")
+    _panel(drawn, drawn.panels[0], found)
+    return drawn
 
 
 def curves(rows: Sequence[Row]) -> dict[str, list[Curve]]:
@@ -112,63 +106,44 @@ def verdict(rows: Sequence[Row]) -> str:
 def _when(curve: Curve, epoch: float | None, last: float) -> str:
     if epoch is None:
         return f"not within {last:.3g}"
-    return f"after {'at most ' if curve[0][1] <= TARGET else ''}{epoch:.3g} {'epoch' if epoch == 1 else 'epochs'}"
+    return f"after {'at most ' if curve[0][1] <= TARGET else ''}{_epochs(epoch)}"
 
 
-def _panel(axes: Axes, found: dict[str, list[Curve]]) -> None:
-    last = max(curve[-1][0] for given in found.values() for curve in given if curve)
-    top = max((error for given in found.values() for curve in given for _, error in curve if math.isfinite(error)),
-              default=1.0)  # fmt: skip
-    axes.set_xlim(0, last * 1.02 or 1.0)
-    axes.set_ylim(0, max(top * 1.08, TARGET * 1.2))
-    axes.axhline(TARGET, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
-    ends = []
+def _panel(drawn: Drawing, axes: Axes, found: dict[str, list[Curve]]) -> None:
+    points = [point for given in found.values() for curve in given for point in curve]
+    top = max((error for _, error in points if math.isfinite(error)), default=1.0)
+    axes.set(xlim=(0, 1.02 * max(epoch for epoch, _ in points) or 1.0), ylim=(0, max(top * 1.08, TARGET * 1.2)))
+    axes.set(xlabel="epochs", ylabel="training error, %")
+    axes.axhline(TARGET, color=style.FAINT, linewidth=0.8, linestyle=style.DOTTED)
     for variant, given in found.items():
+        name, look, whole = NAMES[variant], LOOKS[variant], given[-1]
         for seed in given[:-1] if len(given) > 2 else ():
-            axes.plot(*_sides(seed), color=INK[variant], linewidth=0.6, alpha=0.45, linestyle=DASHES[variant])
-        whole = given[-1]
-        single = "o" if len(whole) == 1 else ""
-        axes.plot(*_sides(whole), color=INK[variant], linewidth=2.0, linestyle=DASHES[variant], marker=single)
-        _mark(axes, variant, whole)
-        ends += [(variant, whole)]
-    _label(axes, ends)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=_whole(found)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
-    picture_frame.quiet(axes, "y")
-    axes.set_xlabel("epochs", fontsize=9, color=QUIET)
-    axes.set_ylabel("training error, %", fontsize=9, color=QUIET)
+            style.mark(drawn, axes.plot(*zip(*seed, strict=True), linewidth=0.6, **look), name)
+        spots = [Spot(epoch, error, _epochs(epoch), f"{percent(error)} %") for epoch, error in whole]
+        ending = next((spot.value for spot in reversed(spots) if math.isfinite(spot.y)), "")
+        ending += "" if not spots or math.isfinite(spots[-1].y) else ", NaN"
+        style.plot(drawn, axes, name, spots, linewidth=2.0, marker=".", label=f"{name}  {ending}", **look)
+        _meeting(drawn, axes, variant, whole)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=all(epoch == round(epoch) for epoch, _ in points)))
+    axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:g}")
+    style.beside(axes)
 
 
-def _whole(found: dict[str, list[Curve]]) -> bool:
-    return all(epoch == round(epoch) for given in found.values() for curve in given for epoch, _ in curve)
+def _epochs(epoch: float) -> str:
+    return f"{epoch:.3g} {'epoch' if epoch == 1 else 'epochs'}"
 
 
-def _mark(axes: Axes, variant: str, curve: Curve) -> None:
+def _meeting(drawn: Drawing, axes: Axes, variant: str, curve: Curve) -> None:
     """A ring where the curve meets the target, and the epoch beside it; nothing where it begins below the target."""
-    epoch = reached(curve)
+    epoch, colour = reached(curve), LOOKS[variant]["color"]
     if epoch is None or curve[0][1] <= TARGET:
         return
-    axes.plot([epoch, epoch], [0, TARGET], color=INK[variant], linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.plot([epoch], [TARGET], marker="o", markersize=7, markerfacecolor="white", color=INK[variant], zorder=5)
-    # One above the line and one below, so that two curves that arrive together stay readable.
-    offset, va = ((6, 5), "bottom") if variant == RELU else ((6, -5), "top")
-    axes.annotate(
-        f"{epoch:.3g}", (epoch, TARGET), offset, textcoords="offset points", fontsize=9, color=INK[variant],
-        weight="bold", va=va,
-    )  # fmt: skip
-
-
-def _label(axes: Axes, ends: Sequence[tuple[str, Curve]]) -> None:
-    top = axes.get_ylim()[1]
-    last = [next((error for _, error in reversed(curve) if math.isfinite(error)), top) for _, curve in ends]
-    places = picture_frame.spread([error / top for error in last], 0.055, 0.0, 1.0)
-    for (variant, curve), error, place in zip(ends, last, places, strict=True):
-        broken = "" if not curve or math.isfinite(curve[-1][1]) else ", NaN"
-        axes.annotate(
-            f"{NAMES[variant]} {100 * error:.2f} %{broken}", (1.02, place), xycoords="axes fraction", fontsize=9,
-            va="center", color=INK[variant], weight="bold", annotation_clip=False,
-        )  # fmt: skip
-
-
-def _sides(points: Curve) -> tuple[list[float], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]
+    drop = axes.plot([epoch, epoch], [0, TARGET], color=colour, linewidth=0.8, linestyle=style.DOTTED)
+    style.mark(drawn, drop, NAMES[variant])
+    ring = [Spot(epoch, TARGET, _epochs(epoch), f"{100 * TARGET:g} %")]
+    style.plot(
+        drawn, axes, NAMES[variant], ring, marker="o", markersize=7, markerfacecolor=style.PAPER, color=colour, zorder=5
+    )
+    # Either side of a falling curve is free, and two curves that arrive together stay readable.
+    offset, ha, va = ((6, 5), "left", "bottom") if variant == RELU else ((-6, -5), "right", "top")
+    style.say(axes, f"{epoch:.3g}", (epoch, TARGET), offset, fontsize=9, color=colour, weight="bold", ha=ha, va=va)

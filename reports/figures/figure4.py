@@ -4,62 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from reports.figures import style as picture_frame
-from reports.figures.error_by_layer import QUIET
+from reports.figures import style
+from reports.figures.style import Drawing
 from reports.format import clean
 
-MOST_IMAGES = 24
-MOST_NEIGHBOURS = 12
+MAX_IMAGES = 24
+MAX_NEIGHBOURS = 12
 COLUMNS = 4  # of images with bars
 BARS = 5  # classes under an image
-SIDE = 1.5  # inches of an image
-CELL = 1.9  # inches from one image with bars to the next
-BAR, NAME = 0.2, 0.24  # inches of a bar, and of the true class above it
+SIDE = 1.5  # inches of an image with bars; all other lengths are those of images
+CELL = 1.25  # from one image with bars to the next
+BAR, NAME = 0.135, 0.17  # a bar, and the true class above it
 SMALL = 1.05  # inches of an image among its neighbours
-WORDS = 0.2  # inches of what is written under it
-BETWEEN = 0.25  # inches between a test image and its neighbours
-RIGHT, WRONG = "#E69F00", "#BFD9EC"  # the true class darker in grey print too
-ACROSS: picture_frame.Margins = (0.0, 0.0, 0.1, 0.1)
+NEXT, LINE = 1.1, 1.3  # from one of those to the next, and to the line below
+BETWEEN = 0.25  # between a test image and its neighbours
+HEADING = 0.25  # above the first line
+LETTERS = 105  # to the inch, of a font of one point
+RIGHT, WRONG = style.PALETTE["other-2"], style.PALETTE["pale"]  # the true class darker in grey print too
 
-Words = tuple[str, bool]  # under an image; whether it is of another class than the test image
 
-
-def draw_top5(
-    images: NDArray[Any],
-    true: Sequence[int] | NDArray[Any],
-    names: Sequence[str],
-    probabilities: NDArray[Any],
-    path: Path,
-    *,
-    said: str = "",
-    signature: str = "",
-) -> None:
+@style.styled
+def top5(
+    images: NDArray[Any], true: Sequence[int] | NDArray[Any], names: Sequence[str], probabilities: NDArray[Any], *,
+    said: str = "", signature: str = "", name: str = "figure4-top5",
+) -> Drawing:  # fmt: skip
     """Test images, each above its true class and bars of its five likeliest classes, the true one in another colour.
 
     Args:
-        images: [n, H, W, 1 or 3] in 0..255; more than MOST_IMAGES are left out.
+        images: [n, H, W, 1 or 3] in 0..255; more than MAX_IMAGES are left out.
         true: [n] classes.
         names: of all classes.
         probabilities: [n, classes].
-        path: of the PNG.
         said: what they are of, in a line.
         signature: at the foot.
+        name: of the figure, to tell it from others on a page.
 
-    Raises ValueError where the arguments do not fit each other, OSError.
+    Raises ValueError where the arguments do not fit each other.
 
     References:
         Paper, section 6.1 and figure 4, left.
 
     """
+    names = [clean(one) for one in names]
     images, labels, shares = _pixels(images), np.asarray(true), np.asarray(probabilities, np.float64)
     if shares.shape != (len(images), len(names)) or labels.shape != (len(images),):
         raise ValueError(
@@ -68,73 +61,96 @@ def draw_top5(
         )
     if not len(images) or labels.min() < 0 or labels.max() >= len(names):
         raise ValueError(f"labels {labels.tolist()} for {len(names)} classes: there is nothing to draw")
-    shown = min(len(images), MOST_IMAGES)
-    columns = min(COLUMNS, shown)
-    height = ACROSS[2] + ACROSS[3] + SIDE + NAME + BAR * min(BARS, len(names)) + 0.15
-    draw = partial(_with_bars, images=images, labels=labels, names=[clean(name) for name in names], shares=shares)
-    panels = [
-        (height, partial(draw, places=range(start, min(start + columns, shown)), columns=columns))
-        for start in range(0, shown, columns)
-    ]
-    told = "Under each image its true class and the five likeliest, the true one in orange"
-    picture_frame.save(
-        path, "Test images and what the network takes them for", ". ".join(filter(None, [said, told])),
-        [{"signature": signature}], panels, columns=1, width=columns * CELL, margins=ACROSS,
+    shown, kept = min(len(images), MAX_IMAGES), min(BARS, len(names))
+    columns, deep = min(COLUMNS, shown), 1 + NAME + BAR * kept + 0.12
+    told = ". ".join(
+        filter(None, [said, "Under each image its true class and the five likeliest, the true one in orange"])
+    )
+    lines = math.ceil(shown / columns)
+    drawn = style.drawing(
+        name, "Test images and what the network takes them for", told, [{"signature": signature}],
+        [SIDE * deep * lines], width=SIDE * CELL * columns,
     )  # fmt: skip
+    [axes] = drawn.panels
+    for place in range(shown):
+        left, top, label = place % columns * CELL, place // columns * deep, int(labels[place])
+        _image(axes, images[place], left, top)
+        _say(axes, left + 0.5, top + 1 + NAME / 2, names[label], SIDE * 1.2, fontsize=9, weight="bold", ha="center")
+        likeliest = np.argsort(-np.nan_to_num(shares[place], nan=-1.0), kind="stable")[:kept]
+        heights = [top + 1 + NAME + BAR * (line + 0.5) for line in range(kept)]
+        lengths = np.clip(np.nan_to_num(shares[place, likeliest]), 0.0, 1.0)
+        bars = axes.barh(
+            heights, lengths, BAR * 0.8, left, color=[RIGHT if one == label else WRONG for one in likeliest]
+        )
+        for bar, one, height in zip(bars, likeliest, heights, strict=True):
+            value = _share(shares[place, one])
+            series = "the true class" if one == label else "other classes"
+            style.mark(drawn, bar, series, [(f"image {place + 1}: {names[one]}", value)])
+            _say(axes, left + 0.03, height, names[one], SIDE - 0.35, weight="bold" if one == label else "normal")
+            _say(axes, left + 0.98, height, value, SIDE, fontsize=7, ha="right")
+        axes.plot([left, left], [top + 1 + NAME, top + deep - 0.12], color=style.QUIET, linewidth=0.8)
+    _sheet(axes, columns * CELL - (CELL - 1), deep * lines)
+    return drawn
 
 
-def draw_neighbours(
-    queries: NDArray[Any],
-    neighbours: NDArray[Any],
-    distances: NDArray[Any],
-    path: Path,
-    *,
-    query_names: Sequence[str] = (),
-    neighbour_names: Sequence[Sequence[str]] = (),
-    said: str = "",
-    signature: str = "",
-) -> None:
+@style.styled
+def neighbours(
+    queries: NDArray[Any], near: NDArray[Any], distances: NDArray[Any], *, query_names: Sequence[str] = (),
+    near_names: Sequence[Sequence[str]] = (), said: str = "", signature: str = "", name: str = "figure4-neighbours",
+) -> Drawing:  # fmt: skip
     """A column of test images, and in each one's line the training images nearest to it.
 
     Args:
         queries: [n, H, W, 1 or 3] in 0..255.
-        neighbours: [n, k, H, W, 1 or 3], the nearest first; the paper shows six.
+        near: [n, k, H, W, 1 or 3], the nearest first; the paper shows six.
         distances: [n, k] between their features.
-        path: of the PNG.
         query_names: [n] classes, written under the images where given.
-        neighbour_names: [n][k] classes; those that differ from their query's are set in italics.
+        near_names: [n][k] classes; those that differ from their query's are set in italics.
         said: what they are of, in a line.
         signature: at the foot.
+        name: of the figure, to tell it from others on a page.
 
-    Raises ValueError where the arguments do not fit each other, OSError.
+    Raises ValueError where the arguments do not fit each other.
 
     References:
         Paper, section 6.1 and figure 4, right.
 
     """
-    queries, far = _pixels(queries), np.asarray(distances, np.float64)
-    found = np.asarray(neighbours)
+    queries, far, found = _pixels(queries), np.asarray(distances, np.float64), np.asarray(near)
     if not len(queries) or found.ndim != 5 or far.shape != found.shape[:2] or len(found) != len(queries):
         raise ValueError(
             f"{len(queries)} images have neighbours {list(found.shape)} at distances {list(far.shape)}: expected "
             "[n, k, H, W, C] and [n, k]"
         )
-    near = [_pixels(line)[:MOST_NEIGHBOURS] for line in found[:MOST_IMAGES]]
-    words = [_words(place, far, query_names, neighbour_names) for place in range(len(near))]
-    width = SMALL * (1 + len(near[0])) * 1.1 + BETWEEN
-    heading = 0.25
-    panels = [
-        (
-            ACROSS[2] + SMALL + WORDS + (heading if place == 0 else 0.0),
-            partial(_line, images=[queries[place], *line], words=words[place], first=place == 0, heading=heading),
-        )
-        for place, line in enumerate(near)
-    ]
+    shown, most = min(len(queries), MAX_IMAGES), min(found.shape[1], MAX_NEIGHBOURS)
     told = "Left a test image, to its right the training images with the nearest features and their distance"
-    picture_frame.save(
-        path, "Test images and their nearest training images", ". ".join(filter(None, [said, told])),
-        [{"signature": signature}], panels, columns=1, width=width, margins=(0.0, 0.0, ACROSS[2], 0.0), most=MOST_IMAGES
+    wide = NEXT * (1 + most) + BETWEEN - (NEXT - 1)
+    drawn = style.drawing(
+        name, "Test images and their nearest training images", ". ".join(filter(None, [said, told])),
+        [{"signature": signature}], [SMALL * (HEADING + LINE * shown)], width=SMALL * wide,
     )  # fmt: skip
+    [axes] = drawn.panels
+    for left, heading in ((0.0, "test"), (NEXT + BETWEEN, "nearest training images")):
+        _say(axes, left, HEADING / 2, heading, SMALL * wide, fontsize=9, color=style.QUIET)
+    for line in range(shown):
+        top, own = HEADING + LINE * line, clean(query_names[line]) if len(query_names) else ""
+        _image(axes, queries[line], 0.0, top)
+        _say(axes, 0.5, top + 1.1, own, SMALL, weight="bold", ha="center")
+        for place, image in enumerate(_pixels(found[line])[:most]):
+            left, distance = NEXT * (place + 1) + BETWEEN, f"{far[line, place]:.3g}"
+            theirs = clean(near_names[line][place]) if len(near_names) else ""
+            other = bool(theirs) and theirs != own
+            _image(axes, image, left, top)
+            most_letters = int(LETTERS * SMALL / 7.5) - len(distance) - 2
+            words = "  ".join(filter(None, [style.short(theirs, most_letters), distance]))
+            written = _say(
+                axes, left + 0.5, top + 1.1, words, SMALL, style="italic" if other else "normal", ha="center"
+            )
+            at = f"test image {line + 1}, neighbour {place + 1}"
+            series = "neighbours of another class" if other else "neighbours"
+            style.mark(drawn, written, series, [(at, f"{theirs}  {distance}".strip())])
+    _sheet(axes, wide, HEADING + LINE * shown)
+    return drawn
 
 
 def _pixels(images: NDArray[Any]) -> NDArray[np.uint8]:
@@ -146,36 +162,6 @@ def _pixels(images: NDArray[Any]) -> NDArray[np.uint8]:
     return np.broadcast_to(whole, (*whole.shape[:3], 3))
 
 
-def _with_bars(
-    axes: Axes, images: NDArray[np.uint8], labels: NDArray[Any], names: Sequence[str], shares: NDArray[np.float64],
-    places: range, columns: int,
-) -> None:  # fmt: skip
-    deep = SIDE + NAME + BAR * min(BARS, len(names)) + 0.15
-    _sheet(axes, columns * CELL, deep)
-    for column, place in enumerate(places):
-        left = column * CELL
-        _image(axes, images[place], left, 0.0, SIDE)
-        label = int(labels[place])
-        axes.text(left + SIDE / 2, SIDE + NAME / 2, _fit(names[label], SIDE * 1.15), fontsize=9, weight="bold",
-                  ha="center", va="center", parse_math=False)  # fmt: skip
-        likeliest = np.argsort(-np.nan_to_num(shares[place], nan=-1.0), kind="stable")[:BARS]
-        for line, one in enumerate(likeliest):
-            _bar(axes, names[one], shares[place, one], left, SIDE + NAME + line * BAR, right=int(one) == label)
-
-
-def _bar(axes: Axes, name: str, value: float, left: float, top: float, *, right: bool) -> None:
-    """A bar as wide as the image at probability 1, the class's name over it."""
-    long = SIDE * min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
-    axes.add_patch(Rectangle((left, top + 0.02), long, BAR - 0.04, facecolor=RIGHT if right else WRONG, linewidth=0))
-    axes.plot([left, left], [top, top + BAR], color="#777777", linewidth=0.8)
-    said = _share(value)
-    weight = "bold" if right else "normal"
-    axes.text(
-        left + 0.05, top + BAR / 2, _fit(name, SIDE - 0.35), fontsize=7.5, va="center", weight=weight, parse_math=False
-    )
-    axes.text(left + SIDE - 0.03, top + BAR / 2, said, fontsize=7, va="center", ha="right", color="#333333")
-
-
 def _share(value: float) -> str:
     """In whole percent, 0 and 100 only for what is exactly that."""
     if not math.isfinite(value):
@@ -185,52 +171,22 @@ def _share(value: float) -> str:
     return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
 
 
-def _words(
-    place: int, far: NDArray[np.float64], queries: Sequence[str], neighbours: Sequence[Sequence[str]]
-) -> list[Words]:
-    """What stands under a test image and its neighbours, and whether it is of another class."""
-    query = clean(queries[place]) if len(queries) else ""
-    distances = [f"{value:.3g}" for value in far[place]]
-    if not len(neighbours):
-        return [(query, False), *((said, False) for said in distances)]
-    names = [clean(name) for name in neighbours[place]]
-    told = [(f"{name}  {said}", name != query) for name, said in zip(names, distances, strict=True)]
-    return [(query, False), *told]
+def _image(axes: Axes, image: NDArray[np.uint8], left: float, top: float) -> None:
+    """An image within a square of side 1, its proportions kept; small ones show their pixels."""
+    rows, columns = image.shape[:2]
+    wide, tall = columns / max(rows, columns), rows / max(rows, columns)
+    x, y = left + (1 - wide) / 2, top + (1 - tall) / 2
+    kept = "none" if max(rows, columns) <= 64 else "antialiased"
+    axes.imshow(image, extent=(x, x + wide, y + tall, y), interpolation=kept)
 
 
-def _line(axes: Axes, images: Sequence[NDArray[np.uint8]], words: Sequence[Words], first: bool, heading: float) -> None:
-    pitch = SMALL * 1.1
-    top = heading if first else 0.0
-    _sheet(axes, pitch * len(images) + BETWEEN, top + SMALL + WORDS)
-    for column, (image, (said, other)) in enumerate(zip(images, words, strict=False)):
-        left = column * pitch + (BETWEEN if column else 0.0)
-        _image(axes, image, left, top, SMALL)
-        axes.text(
-            left + SMALL / 2, top + SMALL + WORDS / 2, _fit(said, SMALL), fontsize=7.5, ha="center", va="center",
-            weight="normal" if column else "bold", style="italic" if other else "normal", parse_math=False,
-        )  # fmt: skip
-    if first:
-        axes.text(0.0, 0.0, "test", fontsize=9, color=QUIET, va="top")
-        axes.text(pitch + BETWEEN, 0.0, "nearest training images", fontsize=9, color=QUIET, va="top")
+def _say(axes: Axes, x: float, y: float, said: str, inches: float, fontsize: float = 7.5, **look: Any) -> Text:
+    """Words, cut to what fits into so many inches; within the axes, so that no layout asks for their size."""
+    cut = style.short(said, int(LETTERS * inches / fontsize))
+    return axes.text(x, y, cut, va="center", clip_on=True, fontsize=fontsize, **look)
 
 
 def _sheet(axes: Axes, wide: float, tall: float) -> None:
-    """Axes as a sheet measured in inches, from its upper left corner."""
-    axes.set_xlim(0, wide)
-    axes.set_ylim(tall, 0)
+    """Axes as a sheet of this size in sides of an image, from its upper left corner."""
+    axes.set(xlim=(0, wide), ylim=(tall, 0), aspect="equal", anchor="NW")
     axes.set_axis_off()
-
-
-def _image(axes: Axes, image: NDArray[np.uint8], left: float, top: float, side: float) -> None:
-    """An image within a square of that side, its proportions kept; small ones show their pixels."""
-    rows, columns = image.shape[:2]
-    wide, tall = side * columns / max(rows, columns), side * rows / max(rows, columns)
-    x, y = left + (side - wide) / 2, top + (side - tall) / 2
-    wanted = "nearest" if max(rows, columns) <= 64 else "antialiased"
-    axes.imshow(image, extent=(x, x + wide, y + tall, y), interpolation=wanted, aspect="auto")
-
-
-def _fit(said: str, inches: float) -> str:
-    """Cut to what fits at this size, about 14 characters to the inch."""
-    most = int(inches * 14)
-    return said if len(said) <= most else f"{said[: most - 1]}…"

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
 
-from reports.figures import style as picture_frame
-from reports.figures.error_by_layer import QUIET
-from reports.figures.style import Look
-from reports.format import Row, figure, positive, text
-from reports.summaries import layers as speed_layers
-from reports.summaries.layers import Layers
-from reports.summaries.speed import bounded, flops
+from reports import tables
+from reports.figures import style
+from reports.figures.style import Drawing, Spot
+from reports.format import Row, flops, interval, positive, text
+from reports.format import figure as digits
+from reports.statistics import Interval
+from reports.summaries.layers import Layers, groups
+from reports.summaries.speed import bounded
 
-MARGINS: picture_frame.Margins = (0.75, 1.7, 1.25, 0.55)
-HEIGHT, WIDTH = 5.6, 7.6
-NAME = 0.125  # inches that a layer's name takes along the upper edge
-ROOF = "#444444"
+NAME = 0.028  # of the axes' width that a layer's name takes along the upper edge
 PASSES = ("forward", "backward")
 STEP = "whole step"
 
@@ -38,51 +38,46 @@ class Roof(NamedTuple):
         return min(self.tflops, intensity * self.gb_per_s / 1e3)
 
 
-class Mark(NamedTuple):
-    """One layer and pass of one series."""
+class Point(NamedTuple):
+    """One layer and pass of one framework and tuning."""
 
+    who: tuple[str, str]
     name: str
     intensity: float  # FLOP per byte
-    tflops: float
-    row: Row
+    tflops: Interval
 
 
-def drawable(layers: Sequence[Row], peaks: Sequence[Row]) -> bool:
-    """Whether there is a roof and something to hold against it."""
-    return bool(_panels(layers, peaks))
+@style.styled
+def figure(layer: pd.DataFrame, peak: pd.DataFrame) -> Drawing | None:
+    """The `layer` rows under the roof of the `peak` rows; layers without arithmetic have no place there.
 
-
-def draw(layers: Sequence[Row], peaks: Sequence[Row], path: Path) -> None:
-    """Draw the `layer` rows under the roof of the `peak` rows as a PNG; layers without arithmetic have no place there.
-
-    Raises ValueError where there is nothing to draw, OSError.
+    None where there is no layer with arithmetic, or no measured peak and bandwidth.
     """
-    found = _panels(layers, peaks)
-    if not found:
-        raise ValueError("no layer with arithmetic, or no measured peak and bandwidth: there is nothing to draw")
-    kept = [mark.row for _, _, marks in found for mark in marks]
-    look = Look(kept)
-    panels = [(HEIGHT, partial(_panel, look=look, title=title, roof=roof, marks=marks)) for title, roof, marks in found]
+    found, peaks = groups(layer), tables.records(peak)
+    panels = []  # per place and pass, those of one place beside each other
+    for place in dict.fromkeys(one.place for one in found):
+        group = [one for one in found if one.place == place]
+        for which in PASSES:
+            roof, points = _roof(peaks, group[0].rows[0]), [point for one in group for point in _points(one, which)]
+            if roof and any(point.name != STEP for point in points):
+                panels.append((f"{which}: {place}", roof, points))
+    if not panels:
+        return None
     said = (
         "Layers, with 95 % intervals, against the peak and the copy bandwidth measured in the same run; "
         "traffic is the least the layer needs"
     )
-    picture_frame.save(path, "Roofline", said, kept, panels, columns=min(2, len(found)), width=WIDTH, margins=MARGINS)
-
-
-def _panels(layers: Sequence[Row], peaks: Sequence[Row]) -> list[tuple[str, Roof, list[Mark]]]:
-    """A panel per place and pass, those of one place beside each other."""
-    groups: dict[str, list[Layers]] = {}
-    for one in speed_layers.groups(layers):
-        groups.setdefault(one.place, []).append(one)
-    made = []
-    for place, group in groups.items():
-        roof = _roof(peaks, group[0].rows[0])
-        for which in PASSES if roof else ():
-            marks = [mark for one in group for mark in _marks(one, which)]
-            if roof and any(mark.name != STEP for mark in marks):
-                made.append((f"{which}: {place}", roof, marks))
-    return made
+    rows = [row for one in found for row in one.rows]
+    drawn = style.drawing("roofline", "Roofline", said, rows, [5.2] * len(panels), width=5.8, columns=2)
+    places, entries = style.places(rows), dict[str, Artist]()
+    for axes, (title, roof, points) in zip(drawn.panels, panels, strict=False):
+        style.heading(drawn, axes, title)
+        low, high = _scale(axes, roof, points)
+        _draw_roof(axes, roof, low, high)
+        entries |= _draw_points(drawn, axes, points, places)
+        _name_layers(axes, points, low, high)
+    drawn.subfigs[0].legend(handles=[entries[name] for name in sorted(entries)], loc="outside right center")
+    return drawn
 
 
 def _roof(peaks: Sequence[Row], like: Row) -> Roof | None:
@@ -93,88 +88,90 @@ def _roof(peaks: Sequence[Row], like: Row) -> Roof | None:
     return Roof(float(work[0]["tflops"]), float(copies[0]["gb_per_s"])) if work and copies else None
 
 
-def _marks(one: Layers, which: str) -> list[Mark]:
+def _points(one: Layers, which: str) -> list[Point]:
     rows = [(text(row, "layer"), row) for row in one.rows if text(row, "pass") == which]
     rows += [(STEP, one.whole)] if one.whole is not None else []
-    marks = []
+    found = []
     for name, row in rows:
         work, traffic, reached = (positive(row, column) for column in ("gflops", "mbytes", "tflops"))
         if work and traffic and reached and positive(row, "step_ms"):
-            marks.append(Mark(name, 1e3 * work / traffic, reached, row))
-    return marks
+            ms, tflops = bounded(row, float(row["step_ms"])), Interval(reached)
+            if ms.low is not None and ms.high is not None:
+                high = reached * ms.value / ms.low if ms.low > 0 else math.inf
+                tflops = Interval(reached, reached * ms.value / ms.high, high)
+            found.append(Point(style.who(row), name, 1e3 * work / traffic, tflops))
+    return found
 
 
-def _panel(axes: Axes, look: Look, title: str, roof: Roof, marks: Sequence[Mark]) -> None:
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    ridge = 1e3 * roof.tflops / roof.gb_per_s
-    seen = [ridge, *(mark.intensity for mark in marks)]
-    low, high = min(seen) / 2, max(seen) * 2
-    axes.set_xlim(low, high)
-    axes.set_ylim(min([roof.at(low), *(mark.tflops for mark in marks)]) / 2, max(mark.tflops for mark in marks) * 1.4)
-    axes.set_ylim(top=max(axes.get_ylim()[1], roof.tflops * 2.2))
-    axes.plot([low, ridge, high], [roof.at(low), roof.tflops, roof.tflops], color=ROOF, linewidth=1.6, zorder=2)
-    _name_roof(axes, roof, low, high)
-    for mark in marks:
-        star = {"marker": "*", "markersize": 13} if mark.name == STEP else {"markersize": 5.5}
-        drawn = look.marker(mark.row) | star
-        axes.plot([mark.intensity], [mark.tflops], linestyle="none", zorder=4, clip_on=False, **drawn)
-    _errors(axes, look, marks)
-    picture_frame.quiet(axes, "both")
+def _scale(axes: Axes, roof: Roof, points: Sequence[Point]) -> tuple[float, float]:
+    """Logarithmic axes with room for all; the lowest and highest intensity on them."""
+    seen = [1e3 * roof.tflops / roof.gb_per_s, *(point.intensity for point in points)]
+    low, high, reached = min(seen) / 2, max(seen) * 2, [point.tflops.value for point in points]
+    axes.set(xscale="log", yscale="log", xlabel="FLOP per byte of least traffic", ylabel="FLOP/s", xlim=(low, high))
+    axes.set_ylim(min(roof.at(low), *reached) / 2, max(1.4 * max(reached), 2.2 * roof.tflops))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g} T" if y >= 1 else f"{1e3 * y:,g} G"))
-    axes.set_xlabel("FLOP per byte of least traffic", fontsize=9, color=QUIET)
-    axes.set_ylabel("FLOP/s", fontsize=9, color=QUIET)
-    axes.set_title(title, loc="left", fontsize=10, weight="bold", pad=60)
-    _name_layers(axes, marks)
-    _legend(axes, look, marks)
+        axis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,g} T" if y >= 1 else f"{1e3 * y:,g} G")
+    return low, high
 
 
-def _errors(axes: Axes, look: Look, marks: Sequence[Mark]) -> None:
-    """What the intervals of their times make of the marks' FLOP/s."""
-    x, least, most, colours = [], [], [], []
-    for mark in marks:
-        found = bounded(mark.row, float(mark.row["step_ms"]))
-        if found.low is not None and found.high is not None:
-            x.append(mark.intensity)
-            least.append(mark.tflops * found.value / found.high)
-            most.append(mark.tflops * found.value / found.low if found.low > 0 else axes.get_ylim()[1])
-            colours.append(look.colour(text(mark.row, "framework")))
-    axes.vlines(x, least, most, colors=colours, linewidth=0.8, zorder=3)
+def _draw_roof(axes: Axes, roof: Roof, low: float, high: float) -> None:
+    ridge = 1e3 * roof.tflops / roof.gb_per_s
+    middle = math.sqrt(low * ridge)  # of the slope, on a log scale
+    axes.plot([low, ridge, high], [roof.at(low), roof.tflops, roof.tflops], color=style.QUIET, linewidth=1.6, zorder=2)
+    look: dict[str, Any] = {"ha": "right", "va": "bottom", "color": style.QUIET, "zorder": 5}
+    look["bbox"] = {"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.8}
+    style.say(axes, f"peak {flops(roof.tflops)}", (high, roof.tflops), (-3, 4), **look)
+    style.say(axes, f"copy {digits(roof.gb_per_s)} GB/s", (middle, roof.at(middle)), (-7, 4), **look)
 
 
-def _name_roof(axes: Axes, roof: Roof, low: float, high: float) -> None:
-    said: dict[str, Any] = {"fontsize": 8, "color": ROOF, "textcoords": "offset points", "va": "bottom", "zorder": 5}
-    said["bbox"] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
-    axes.annotate(f"peak {flops(roof.tflops)}", (high, roof.tflops), (-3, 4), ha="right", **said)
-    middle = math.sqrt(low * 1e3 * roof.tflops / roof.gb_per_s)  # of the slope, on a log scale
-    axes.annotate(f"copy {figure(roof.gb_per_s)} GB/s", (middle, roof.at(middle)), (-7, 4), ha="right", **said)
+def _draw_points(drawn: Drawing, axes: Axes, points: Sequence[Point], places: Mapping[str, int]) -> dict[str, Artist]:
+    """Those of each series, the whole step as a star; what stands for each series in a legend."""
+    top, entries = axes.get_ylim()[1], dict[str, Artist]()
+    for who in sorted({point.who for point in points}):
+        name, look = " ".join(filter(None, who)), style.look(places[who[0]], hollow=who[1] == "stock")
+        own = [point for point in points if point.who == who]
+        ends = [
+            ((point.intensity, point.tflops.low), (point.intensity, min(point.tflops.high, top)))
+            for point in own
+            if point.tflops.low is not None and point.tflops.high is not None
+        ]
+        style.mark(drawn, style.segments(axes, ends, color=look["color"], linewidth=0.8, zorder=3), name)
+        for is_step, star in ((True, {"marker": "*", "markersize": 13}), (False, {})):
+            spots = [
+                Spot(point.intensity, point.tflops.value, point.name, interval(point.tflops, flops))
+                for point in own
+                if (point.name == STEP) == is_step
+            ]
+            if spots:  # an empty line that is not clipped would count as one at the origin
+                entries[name] = style.plot(
+                    drawn, axes, name, spots, linestyle="none", zorder=4, clip_on=False, label=style.folded(name),
+                    **look | star,
+                )  # fmt: skip
+    return entries
 
 
-def _name_layers(axes: Axes, marks: Sequence[Mark]) -> None:
+def _name_layers(axes: Axes, points: Sequence[Point], low: float, high: float) -> None:
     """Each layer's name once along the upper edge, above its marks: all series share a layer's intensity."""
-    where: dict[str, Mark] = {}
-    for mark in marks:
-        best = where.get(mark.name)
-        where[mark.name] = mark if best is None or mark.tflops > best.tflops else best
-    inches = axes.get_position().width * axes.get_figure().get_size_inches()[0]  # type: ignore[union-attr]
-    points = [axes.transAxes.inverted().transform(axes.transData.transform((m.intensity, 1.0))) for m in where.values()]
-    places = picture_frame.spread([float(point[0]) for point in points], NAME / inches, 0.0, 1.0)
-    for (name, mark), place in zip(where.items(), places, strict=True):
-        axes.annotate(
-            name, (mark.intensity, mark.tflops), (place, 1.03), textcoords="axes fraction", rotation=90, ha="center",
-            va="bottom", fontsize=7, annotation_clip=False, weight="bold" if name == STEP else "normal",
-            arrowprops={
-                "arrowstyle": "-", "color": "#AAAAAA", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3, "relpos": (0.5, 0),
-            },
-        )  # fmt: skip
+    where = {}
+    for point in sorted(points, key=lambda point: (point.intensity, point.name, point.tflops.value)):
+        where[point.name] = (point.intensity, point.tflops.value)
+    wanted = [math.log(intensity / low) / math.log(high / low) for intensity, _ in where.values()]
+    places = [low * (high / low) ** place for place in spread(wanted, NAME)]
+    names = axes.secondary_xaxis("top")
+    names.set_xticks(places, list(map(style.short, where)), rotation=90, fontsize=min(7.0, 7.0 / NAME / len(where)))
+    names.xaxis.set_minor_locator(NullLocator())
+    names.tick_params(length=0)
+    for label, name in zip(names.get_xticklabels(), where, strict=True):
+        label.set_fontweight("bold" if name == STEP else "normal")
+    edge = [(place, axes.get_ylim()[1]) for place in places]
+    style.segments(axes, zip(edge, where.values(), strict=True), color=style.FAINT, linewidth=0.5, zorder=1)
 
 
-def _legend(axes: Axes, look: Look, marks: Sequence[Mark]) -> None:
-    series = {(text(mark.row, "framework"), text(mark.row, "tuning")): mark.row for mark in marks}
-    for (framework, tuning), row in sorted(series.items()):
-        label = picture_frame.short(f"{framework} {tuning}".strip())
-        axes.plot([], [], linestyle="none", markersize=5.5, label=label, **look.marker(row))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8, handletextpad=0.3)
+def spread(wanted: Sequence[float], apart: float) -> NDArray[np.float64]:
+    """Places in 0..1 as near to the wanted ones, which do not decrease, as `apart` allows, in their order."""
+    rank = np.arange(len(wanted)) * min(apart, 1 / max(len(wanted) - 1, 1))
+    level = np.asarray(wanted, np.float64) - rank  # without the distance due to each, places must only not decrease
+    level = (np.maximum.accumulate(level) + np.minimum.accumulate(level[::-1])[::-1]) / 2
+    return np.clip(level, 0.0, 1.0 - rank[-1:]) + rank
