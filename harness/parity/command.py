@@ -98,7 +98,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 
 def _point_to(folder: RunFolder) -> None:
-    say(f"\n{folder.path}/report.md", error=True)
+    say(f"\n{folder.path}/report.md\n{folder.path}/report.html", error=True)
 
 
 def _measured(

@@ -71,7 +71,7 @@ def test_the_notes_claims_stand_behind_the_papers_and_are_counted_apart(
     assert rows[-len(notes) :] == notes and len(notes) > 40
     counts = {name: sum(row["verdict"] == name for row in notes) for name in ("holds", "contradicted", "misnamed")}
     said = f"{counts['holds']} hold, {counts['contradicted']} contradicted, {counts['misnamed']} misnamed."
-    assert told(done).endswith(f"The notes' {len(notes)} claims: {said} {out}/report.md")
+    assert told(done).endswith(f"The notes' {len(notes)} claims: {said} {out}/report.md {out}/report.html")
     report = (out / "report.md").read_text()
     assert all(f"### Note 00{number}, 00{number}" in report for number in range(5))
 

@@ -62,7 +62,16 @@ def test_a_finished_run_leaves_tables_picture_report_and_run_json(tmp_path: Path
     folder.close("complete", failures=["one"], timings={"forward": 1.5})
 
     names = {path.name for path in folder.path.iterdir()}
-    assert names == {"run.json", "parity.parquet", "parity.csv", "dictionary.csv", "report.md", "error-by-layer.png"}
+    assert names == {
+        "run.json",
+        "parity.parquet",
+        "parity.csv",
+        "dictionary.csv",
+        "report.md",
+        "report.html",
+        "error-by-layer.png",
+        "error-by-layer.svg",
+    }
     for read, name in ((tables.read_csv, "parity.csv"), (tables.read_parquet, "parity.parquet")):
         records = tables.records(read("parity", folder.path / name))
         assert [record["verdict"] for record in records] == ["pass", "fail"]
@@ -208,7 +217,7 @@ def test_files_that_a_command_names_are_listed_if_they_came(tmp_path: Path) -> N
     folder = RunFolder.create("parity", {}, tmp_path, facts={"files": ["came.png", "never.png"]})
     (tmp_path / "came.png").touch()
     folder.close("complete")
-    assert run_json(tmp_path)["files"] == ["came.png", "report.md"]
+    assert run_json(tmp_path)["files"] == ["came.png", "report.md", "report.html"]
 
 
 def test_a_killed_run_is_recovered_with_the_rows_it_had(tmp_path: Path) -> None:

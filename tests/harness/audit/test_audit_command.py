@@ -66,7 +66,15 @@ def test_a_run_leaves_the_table_the_report_and_a_picture(audit: Audit, tmp_path:
 
     run = facts(tmp_path)
     assert run["status"] == "complete"
-    assert set(run["files"]) == {"audit.parquet", "audit.csv", "dictionary.csv", "report.md", "departures.png"}
+    assert set(run["files"]) == {
+        "audit.parquet",
+        "audit.csv",
+        "dictionary.csv",
+        "report.md",
+        "report.html",
+        "departures.png",
+        "departures.svg",
+    }
     found = rows(tmp_path)
     assert list(found[0]) == list(columns.dtypes("audit"))
     assert [(row["facet"], row["consequence"]) for row in found] == [
