@@ -23,7 +23,7 @@ KEPT = ("recipe", "weights", "seed", "images", "data", "parts", "limit", "class_
 DEFAULTS = {  # of options that need no word
     "precision": "float32", "device": "cpu", "seed": 0, "recipe": "scaled", "part": "val", "class_order": "data",
 }  # fmt: skip
-FACTS = ("status", "started", "finished", "arguments", "timings", "environment")
+FACTS = ("status", "started", "finished", "arguments", "impl", "timings", "environment")
 
 
 def document(
@@ -122,7 +122,7 @@ def facts(run: Run) -> dict[str, str]:
     found = {name: value for fact in FACTS if fact in run for name, value in _flat(fact, run[fact]).items()}
     for one in run.get("changed") or ():
         was, now = ("not there" if value is None else str(value) for value in (one["was"], one["now"]))
-        found[f"resumed {one['resumed']}"] = f"{one['what']} was {was}, then {now}"
+        found[f"resumed {one['resumed']}: {one['what']}"] = f"{one['what']} was {was}, then {now}"
     for place, failure in enumerate(run.get("failures") or (), 1):
         found[f"failure {place}"] = str(failure)
     return found

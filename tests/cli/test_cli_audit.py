@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import signal
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -148,7 +150,12 @@ def test_a_class_written_as_in_a_note_departs_as_the_note_does(
     assert done.returncode == 1, done.stderr
     assert lines(out) == expected
     assert len(table(out)) == len(expected)
-    assert run_json(out)["silent"] == ["preprocessing"]
+    run = run_json(out)
+    assert run["silent"] == ["preprocessing"]
+    own = {"file": "net.py", "sha256": sha256(text.encode()).hexdigest()}
+    assert run["impl"] == {f"torch:{file}:Net": own} and not (out / "impl").exists()
+    options = ["--side", str(side), "--no-measure", "--strict", "--out", str(out)]
+    assert shlex.split(run["command_line"]) == ["alexbench", "audit", f"torch:{file}:Net", *options]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +163,7 @@ def test_a_class_written_as_in_a_note_departs_as_the_note_does(
     [
         (["caffne"], "did you mean 'caffe'?"),
         (["paper", "--against", "papper"], "did you mean 'paper'?"),
+        (["caffe", "--keep-impl"], "--keep-impl keeps a copy of your own code, and caffe is none"),
         (["missing.onnx"], "missing.onnx"),
         (["caffe", "--images", "missing.png"], "missing.png"),
         (["caffe", "stray.png"], "photographs are given with --images"),

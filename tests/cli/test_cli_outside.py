@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from textwrap import dedent, indent
 
@@ -76,13 +77,16 @@ def side_by_side(folder: Path, texts: dict[str, str], photograph: Path, *argumen
 
 def test_a_correct_network_passes(mine: WriteImpl) -> None:
     file = mine("")
-    done = compare(file)
+    done = compare(file, "--keep-impl")
     assert done.returncode == 0, done.stdout
     assert "Equal: all 13 checks passed in ./mine.py:build" in told(done)
     found = rows(file.parent / "out")
     assert verdicts(found) == {"pass"}
     assert [row["tensor"] for row in found] == [*LAYERS, "top5"]
     assert {(row["level"], row["framework"]) for row in found} == {("forward", "./mine.py:build")}
+    own = {"file": "mine.py", "sha256": sha256(file.read_bytes()).hexdigest(), "kept": "impl/mine.py"}
+    assert run_json(file.parent / "out")["impl"] == {"./mine.py:build": own}
+    assert (file.parent / "out" / own["kept"]).read_bytes() == file.read_bytes()
 
 
 def test_logits_alone_pass_and_the_rest_is_not_observed(mine: WriteImpl) -> None:

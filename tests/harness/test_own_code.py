@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import own_code
+from harness import cli, cli_exit, own_code
 from harness.errors import UsageError
 from harness.reading import sources
 from harness.run_folder import RunFolder
@@ -113,3 +113,15 @@ def test_kept_code_goes_with_its_run_and_a_folder_of_that_name_does_not(tmp_path
         RunFolder.create("parity", {}, out, overwrite=True, facts=code.told())
     RunFolder.create("parity", {}, out, overwrite=True)
     assert (out / "impl" / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("parity --keep-impl", "--keep-impl keeps a copy of the file of --impl: name one, or leave it out"),
+        ("audit caffe --keep-impl", "--keep-impl keeps a copy of your own code, and caffe is none: leave it out"),
+    ],
+)
+def test_to_keep_what_is_not_there_is_refused(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_exit.run(cli.cli, words.split()) == 2
+    assert capsys.readouterr().err == f"alexbench: error: {said}\n"
