@@ -30,11 +30,12 @@ from reports.statistics import Interval
 MAX_ROWS = 1_000  # of a table that does not say itself how many it shows
 MAX_IMAGE_BYTES = 4_000_000
 MAX_IMAGE_PIXELS = 40_000_000
-LONG_WORD = 28  # characters in one, from which on a cell breaks it
+MAX_LINE = 32  # characters of a cell that are kept on one line
+MAX_LINES = 120  # that are kept in a narrow column
 DENSE = 2  # cells for each figure, up to which a picture's table has a column a series
 MAX_HEADING = 6  # HTML has no smaller one
 
-SIGNS = {"good": ("✓", "held"), "doubtful": ("!", "doubtful"), "bad": ("✗", "failed")}  # beside the tone's colour
+SIGNS = {"good": ("✓", "ok"), "doubtful": ("!", "doubtful"), "bad": ("✗", "failed")}  # beside the tone's colour
 THE_RUN = "The run"
 FACTS = {"": THE_RUN, "arguments": "Options", "timings": "Times", "environment": "Environment"}
 
@@ -131,7 +132,8 @@ class _Renderer:
 
     def sections(self, part: Part) -> Iterator[tuple[int, Section]]:
         """The document's, findings first, with their numbers; each explains its words anew."""
-        for place, section in enumerate((*part.document.findings, *part.document.sections), 1):
+        found = cells.longer((*part.document.findings, *part.document.sections))
+        for place, section in enumerate(found, 1):
             if _has_content(section, part):
                 self._seen.clear()
                 yield place, section
@@ -139,7 +141,7 @@ class _Renderer:
 
     def blocks(self, blocks: Sequence[Block], part: Part) -> Iterator[tuple[str, Any]]:
         """Kind and block, or the notes that follow each other as one list; what has nothing to show is left out."""
-        shown = [block for block in blocks if _has_content(block, part)]
+        shown = [block for block in cells.longer(blocks) if _has_content(block, part)]
         for kind, group in itertools.groupby(shown, key=type):
             if kind is Note:
                 yield "notes", list(group)
@@ -241,7 +243,7 @@ def _has_content(block: Block, part: Part) -> bool:
     if block.detail == Detail.TERMINAL:
         return False
     if isinstance(block, Section):
-        return any(_has_content(inner, part) for inner in block.blocks)
+        return any(_has_content(inner, part) for inner in cells.longer(block.blocks))
     if isinstance(block, Picture):
         return block.name in part.drawings or bool(block.file)
     return isinstance(block, Note) or bool(block.rows)
@@ -255,7 +257,8 @@ def _cell(row: Row, column: Column) -> Cell:
         beside = f"{opening}{rest}".strip()
     styles = {
         "n": cells.is_numeric(column),
-        "wide": max(map(len, said.split()), default=0) > LONG_WORD,
+        "wide": len(said) > MAX_LINE,
+        "wider": len(said) > MAX_LINES,
         cells.tone(row, column): cells.tone(row, column) != "plain",
     }
     style = " ".join(name for name, has in styles.items() if has)

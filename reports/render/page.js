@@ -3,7 +3,7 @@
 // tables to sort, filter and copy as CSV, values of a picture's marks, series to switch off, details open in print.
 
 const MIN_ROWS_TO_FILTER = 9;
-const MIN_ROWS_TO_SCROLL = 30;
+const MIN_ROWS_TO_SCROLL = 60;
 const NEAR = 24; // pixels from a mark within which it is meant
 const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
 
@@ -51,15 +51,16 @@ for (const place of all("[data-copy]")) {
 
 function explain(button, popover) {
   let wait;
-  const show = () => popover.matches(":popover-open") || popover.showPopover({ source: button });
   const later = (act, delay) => { clearTimeout(wait); wait = setTimeout(act, delay); };
-  const leave = () => later(() => popover.matches(":hover") || button.matches(":hover") || popover.hidePopover(), 200);
+  const show = () => { clearTimeout(wait); popover.matches(":popover-open") || popover.showPopover({ source: button }); };
+  const isMeant = () => popover.matches(":hover") || button.matches(":hover, :focus-visible");
+  const leave = () => later(() => isMeant() || popover.hidePopover(), 200);
   button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && later(show, 400));
-  button.addEventListener("pointerleave", leave);
   button.addEventListener("pointerdown", () => clearTimeout(wait));
-  popover.addEventListener("pointerleave", leave);
   button.addEventListener("focus", () => button.matches(":focus-visible") && show());
-  button.addEventListener("blur", () => later(() => popover.hidePopover(), 0));
+  for (const [element, name] of [[button, "pointerleave"], [popover, "pointerleave"], [button, "blur"]]) {
+    element.addEventListener(name, leave);
+  }
   return show;
 }
 

@@ -113,7 +113,7 @@ def test_the_verdict_comes_first_then_caveats_failures_tables_and_last_the_optio
     assert "Nothing to draw" not in text and "Nothing " not in text  # a section of nothing has no heading
 
 
-@pytest.mark.parametrize(("tone", "sign"), [("good", "✓ held"), ("doubtful", "! doubtful"), ("bad", "✗ failed")])
+@pytest.mark.parametrize(("tone", "sign"), [("good", "✓ ok"), ("doubtful", "! doubtful"), ("bad", "✗ failed")])
 def test_a_verdict_is_told_by_more_than_its_colour(tone: str, sign: str) -> None:
     shown = small(verdict=Verdict("Sentence.", tone))  # type: ignore[arg-type]
     assert f'class="verdict {tone}"' in shown and f"{sign} Sentence." in Read(shown).text
