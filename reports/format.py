@@ -286,10 +286,3 @@ def written(value: Any, name: str, *, brief: bool = False) -> str:
     if isinstance(value, str):  # words where a figure would stand, such as "n/a"
         return FORMATS["text"].full(value) if form.numeric else (form.brief if brief else form.full)(value)
     return (form.brief if brief else form.full)(value)
-
-
-def sort_key(value: Any) -> float | str | None:
-    """What a cell is sorted by: a number where it has one."""
-    if isinstance(value, Interval):
-        return value.value
-    return value if value is None or isinstance(value, int | float) else clean(str(value))
