@@ -239,7 +239,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert run_json(tmp_path)["status"] == "interrupted"
     records = tables.records(tables.read_csv("parity", tmp_path / "parity.csv"))
     assert [record["elements"] for record in records] == [0, 1, 2]
-    assert "status `interrupted`" in (tmp_path / "report.md").read_text()
+    assert "(status interrupted)" in (tmp_path / "report.md").read_text()
 
 
 def test_rows_that_a_power_cut_took_cost_no_others(tmp_path: Path) -> None:
