@@ -20,7 +20,7 @@ CHECKPOINTS = "checkpoints"
 TRAININGS = "trainings"
 IMPL = "impl"  # copies of the user's own code
 FOLDERS = {"train": (CHECKPOINTS,), "paper": (TRAININGS,)}  # of a command's run
-TABLES, WEIGHTS, PICTURES = (".parquet", ".csv"), (".safetensors",), (".png",)
+TABLES, WEIGHTS, PICTURES = (".parquet", ".csv"), (".safetensors",), (".png", ".svg")
 
 
 def read_run(path: Path) -> dict[str, Any] | None:
@@ -78,7 +78,7 @@ class Left:
             _several("weights", _ending(shown, WEIGHTS)),
             _several("tables", sorted({Path(name).stem for name in tables})),
             _several("rows", [kind_of(name) for name in self.files if name.startswith(".rows-")]),
-            _counted("picture", len(_ending(shown, PICTURES))),
+            _counted("picture", len({Path(name).stem for name in _ending(shown, PICTURES)})),
             *map(_plain, (name for name in shown if name not in tables and not name.endswith((*WEIGHTS, *PICTURES)))),
             *(name for name in self.folders if not name.startswith(".")),
         ]

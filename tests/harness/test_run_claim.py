@@ -138,6 +138,7 @@ def test_what_is_given_up_is_told_and_goes_and_nothing_else(status: str, tmp_pat
     state = "finished" if status == "complete" else "broken-off"
     assert f"removing the {state} run of train, begun at 20" in said
     assert f"from {out}: weights torch.safetensors, {rows}, " in said and "checkpoints, run.json" in said
+    assert ".svg" not in said
     left = {path.name for path in out.iterdir()}
     assert {"notes.txt", "checkpoints.txt", "run.json", "report.md"} <= left
     assert not left & {"torch.safetensors", "checkpoints", "training.csv", "training.parquet", "curves.png"}
