@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -178,7 +179,8 @@ class _Renderer:
 
     def explained(self, column: Column) -> str:
         """The id of what explains a column's heading: its meaning, else the first of our words in it."""
-        unit = f"In {column.unit}." if column.unit not in ("", "1") else ""
+        said = re.findall(r"[^\s.,;]+", f"{column.heading} {column.meaning}".lower())
+        unit = "" if column.unit in ("", "1") or column.unit.lower() in said else f"In {column.unit}."
         if column.meaning:
             return self._explained(column.heading, f"{column.meaning} {unit}".strip())
         term = next(filter(None, (term for _, term in terms.pieces(column.heading))), "")
@@ -227,7 +229,10 @@ class _Renderer:
         columns = [Column(name) for name in ("panel", "series", "at", "value")]
         places = {(panel, at): {"panel": panel, "at": at} for panel, at, _, _ in points}
         if len(series) * len(places) > DENSE * len(points) or {"panel", "at"} & set(series):
-            rows = [{"panel": panel, "at": at, "series": name, "value": value} for panel, at, name, value in points]
+            rows = [
+                {"panel": panel, "series": name, "at": at if at != name else "", "value": value}
+                for panel, at, name, value in points
+            ]
             return Table(columns=columns, rows=rows, caption=caption)
         for panel, at, name, value in points:
             places[panel, at][name] = value

@@ -106,8 +106,9 @@ class _Copy(NamedTuple):
         shapes = [shape for shape in group.iter() if shape.tag in SHAPES and id(shape) not in defined]
         told = shapes if len(shapes) == len(mark.points) else [group] if len(mark.points) == 1 else []
         for shape, (at, value) in zip(told, mark.points, strict=False):
-            where = ", ".join(filter(None, [mark.panel, at]))
-            shape.insert(0, _text("title", self.say(f"{mark.series}\n{where}: {value}")))
+            where = ", ".join(filter(None, [mark.panel, at if at != mark.series else ""]))
+            said = f"{mark.series}\n{where}: {value}" if where else f"{mark.series}: {value}"
+            shape.insert(0, _text("title", self.say(said)))
 
     def _attributes(self, element: ET.Element) -> dict[str, str]:
         kept = {}

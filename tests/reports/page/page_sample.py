@@ -24,7 +24,7 @@ COLUMNS = (
     Column("layer", meaning=f"The layer {EVIL} & \"co\"."),
     Column("step_ms", "Float64", "Of a step in the steady state.", "ms", "step ms", "interval"),
     Column("error", "Float64", label="error / gauge"),
-    Column("bytes", "Int64", label="bytes", format="count"),
+    Column("bytes", "Int64", "What is kept.", "B", "bytes", "count"),
     Column("share", "Float64", format="percent", label="share %"),
     Column("verdict"),
     Column("note"),

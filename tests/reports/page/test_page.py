@@ -160,7 +160,8 @@ def test_headings_of_columns_and_words_of_ours_explain_themselves(page: str) -> 
     known = {one["id"] for one in read.all("p") if "popover" in one}
     asked = [one["popovertarget"] for one in read.all("button")]
     assert set(asked) == known and len(asked) > len(known)
-    assert f'The layer {EVIL} & "co".' in read.text and "Of a step in the steady state. In ms." in read.text
+    assert f'The layer {EVIL} & "co".' in read.text and "What is kept. In B." in read.text
+    assert "step ms Of a step in the steady state. " in read.text  # whose heading says the unit
     cell = small(Table(columns=[Column("a")], rows=[{"a": "stock"}]))
     assert Read(cell).all("button") == []  # a word in a cell stays a word
     twice = small(Note(text="stock and stock"), Note(text="Stock"))

@@ -235,7 +235,7 @@ def test_words_explain_themselves_to_a_press_a_pointer_and_the_keyboard(opened: 
     heading = table(page).get_by_role("columnheader", name="step ms")
     heading.get_by_role("button").hover()
     explained.wait_for()
-    assert explained.inner_text() == "step ms Of a step in the steady state. In ms."
+    assert explained.inner_text() == "step ms Of a step in the steady state."
     page.mouse.move(2, 2)
     explained.wait_for(state="hidden")
     heading.get_by_role("button").focus()

@@ -79,6 +79,7 @@ def test_a_mark_tells_its_points_one_for_each_shape_in_their_order() -> None:
     svg = of(shapes, m=Mark("s", "panel", (("a", "1"),)))
     [group] = (one for one in svg.iter("g") if one.get("data-series"))
     assert group.get("data-series") == "s" and group[0].text == "s\npanel, a: 1"
+    assert of(shapes, m=Mark("s", "", (("s", "1"),))).find(".//title").text == "s: 1"
     only = of(shapes, m=Mark("s", "", ()))
     assert not list(only.iter("title")) and next(only.iter("g")).get("data-series") == "s"
     wrong = of(shapes, m=Mark("s", "", (("a", "1"), ("b", "2"), ("c", "3"))))
