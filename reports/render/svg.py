@@ -59,8 +59,9 @@ def prepared(drawing: Drawing, name: str, alt: str, say: Say = str) -> Markup:
     from reports.figures.style import PALETTE
 
     root = ET.fromstring(drawing.svg)
-    used = {used for element in root.iter() for used in _references(element)}
-    copy = _Copy(name, used, drawing.marks, {colour: variable for variable, colour in PALETTE.items()}, say)
+    used = dict.fromkeys(used for element in root.iter() for used in _references(element))
+    ids = {used: f"{name}-{number}" for number, used in enumerate(used, 1)}
+    copy = _Copy(ids, drawing.marks, {colour: variable for variable, colour in PALETTE.items()}, say)
     [svg] = copy.of(root)
     for attribute in ("width", "height"):
         svg.attrib.pop(attribute, None)
@@ -75,8 +76,7 @@ def prepared(drawing: Drawing, name: str, alt: str, say: Say = str) -> Markup:
 class _Copy(NamedTuple):
     """How an element becomes one of the page."""
 
-    prefix: str
-    used: set[str]  # ids that something refers to
+    ids: Mapping[str, str]  # of what something refers to -> one that no other picture has
     marks: Mapping[str, Mark]
     variables: Mapping[str, str]  # colour -> CSS variable
     say: Say
@@ -114,10 +114,10 @@ class _Copy(NamedTuple):
         kept = {}
         for full, value in element.attrib.items():
             name = _local(full)
-            if name == "id" and value in self.used:
-                kept[name] = f"{self.prefix}-{value}"
+            if name == "id":
+                kept[name] = self.ids.get(value, "")
             elif name == "href" and value.startswith("#"):
-                kept[name] = f"#{self.prefix}-{value[1:]}"
+                kept[name] = f"#{self.ids[value[1:]]}"
             elif name == "href" and value.startswith("data:image/png;base64,"):
                 kept[name] = "".join(value.split())
             elif name in ATTRIBUTES:
@@ -125,7 +125,7 @@ class _Copy(NamedTuple):
         return {name: value for name, value in kept.items() if value}
 
     def _value(self, name: str, value: str) -> str:
-        value = _REFERENCE.sub(rf"url(#{self.prefix}-\1)", value)
+        value = _REFERENCE.sub(lambda found: f"url(#{self.ids[found[1]]})", value)
         value = _COLOUR.sub(self._colour, value)
         if name == "style":
             return _FONT.sub(r"\1 var(--sans)", _FAMILY.sub("", value)).replace(": ", ":").replace("; ", ";")

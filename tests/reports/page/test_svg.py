@@ -51,10 +51,10 @@ def test_ids_are_the_pictures_own_and_only_where_something_refers_to_them() -> N
         '<g id="figure_1"><defs><path id="m1" d="M 0 0"/><clipPath id="c"><rect/></clipPath></defs>'
         '<g id="axes_1" clip-path="url(#c)"><use href="#m1" style="fill: url(#h); stroke: #222222"/></g></g>'
     )
-    assert {one.get("id") for one in svg.iter() if one.get("id")} == {"p-alt", "p-m1", "p-c"}
+    assert {one.get("id") for one in svg.iter() if one.get("id")} == {"p-alt", "p-1", "p-2"}
     [use] = svg.iter("use")
-    assert use.get("href") == "#p-m1" and use.get("style") == "fill:url(#p-h);stroke:var(--ink)"
-    assert [one.get("clip-path") for one in svg.iter("g")] == ["url(#p-c)"]
+    assert use.get("href") == "#p-2" and use.get("style") == "fill:url(#p-3);stroke:var(--ink)"
+    assert [one.get("clip-path") for one in svg.iter("g")] == ["url(#p-1)"]
 
 
 def test_colours_fonts_and_coordinates_are_the_pages() -> None:
