@@ -50,9 +50,8 @@ def figure(training: pd.DataFrame, loss: pd.DataFrame) -> Drawing | None:
     panels = [panel for panel in panels if any(panel[2].values())]
     if not panels:
         return None
-    named = dict.fromkeys(" on ".join(filter(None, (text(row, "network"), text(row, "data")))) for row in rows)
     drops = {key: _drops(own) for key, own in found.items()}
-    said = [", ".join(filter(None, named)), "Dotted: the learning rate changed" if any(drops.values()) else ""]
+    said = [style.trained(rows), "Dotted: the learning rate changed" if any(drops.values()) else ""]
     height = max(3.2, style.beside_height(name_of(key) for key in looks))
     drawn = style.drawing(
         "curves", "Learning curves", ". ".join(filter(None, said)), rows or losses, [height] * len(panels),

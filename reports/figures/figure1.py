@@ -29,14 +29,13 @@ Curve = list[tuple[float, float]]  # (epochs done, training error as a share of 
 
 
 @style.styled
-def figure(training_error: pd.DataFrame, said: str = "") -> Drawing | None:
+def figure(training_error: pd.DataFrame) -> Drawing | None:
     """The curves of both; None where one of the two has none.
 
     Args:
         training_error: a row per variant, epoch and seed: `variant` (relu or tanh), `epoch` (epochs done, fractions
-            too), `training_error` (share of 1), `framework`, `seed` and `signature` where known. Seeds are thin lines,
-            their mean is bold.
-        said: which network on which data, in a line.
+            too), `training_error` (share of 1), `framework`, `seed`, `network`, `data` and `signature` where known.
+            Seeds are thin lines, their mean is bold.
 
     References:
         Paper, section 3.1 and figure 1.
@@ -46,7 +45,7 @@ def figure(training_error: pd.DataFrame, said: str = "") -> Drawing | None:
     found = curves(rows)
     if set(found) != {RELU, TANH}:
         return None
-    told = ". ".join(filter(None, [said, verdict(rows)]))
+    told = ". ".join(filter(None, [style.trained(rows), verdict(rows)]))
     drawn = style.drawing("figure1", "Training error with ReLU and with tanh", told, rows, [3.9], width=7.2, grid="y")
     _panel(drawn, drawn.panels[0], found)
     return drawn

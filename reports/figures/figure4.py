@@ -75,7 +75,7 @@ def top5(
     for place in range(shown):
         left, top, label = place % columns * CELL, place // columns * deep, int(labels[place])
         _image(axes, images[place], left, top)
-        _say(axes, left + 0.5, top + 1 + NAME / 2, names[label], SIDE * 1.2, fontsize=9, weight="bold", ha="center")
+        _say(axes, left + 0.5, top + 1 + NAME / 2, names[label], SIDE, fontsize=9, weight="bold", ha="center")
         likeliest = np.argsort(-np.nan_to_num(shares[place], nan=-1.0), kind="stable")[:kept]
         heights = [top + 1 + NAME + BAR * (line + 0.5) for line in range(kept)]
         lengths = np.clip(np.nan_to_num(shares[place, likeliest]), 0.0, 1.0)
@@ -142,13 +142,13 @@ def neighbours(
             other = bool(theirs) and theirs != own
             _image(axes, image, left, top)
             most_letters = int(LETTERS * SMALL / 7.5) - len(distance) - 2
-            words = "  ".join(filter(None, [style.short(theirs, most_letters), distance]))
+            words = ", ".join(filter(None, [style.short(theirs, most_letters), distance]))
             written = _say(
                 axes, left + 0.5, top + 1.1, words, SMALL, style="italic" if other else "normal", ha="center"
             )
             at = f"test image {line + 1}, neighbour {place + 1}"
             series = "neighbours of another class" if other else "neighbours"
-            style.mark(drawn, written, series, [(at, f"{theirs}  {distance}".strip())])
+            style.mark(drawn, written, series, [(at, ", ".join(filter(None, [theirs, distance])))])
     _sheet(axes, wide, HEADING + LINE * shown)
     return drawn
 

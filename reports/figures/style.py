@@ -20,10 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
 from reports import atomic, signatures
-from reports.format import Row, clean, text, visible
+from reports.format import Row, clean, text
 
 # Every colour of a figure's SVG, for who shows it on other paper. Series are Okabe and Ito's, told apart by every kind
 # of eye; black is not quite black, because matplotlib does not write that one down.
@@ -127,6 +126,7 @@ class Drawing(Figure):
         super().__init__(figsize=size, layout="constrained")
         self.name = _slug(name)
         self.marks: dict[str, Mark] = {}
+        self.svg = ""  # once it was drawn
         self.panels: list[Axes] = []
         self.panel_width = size[0]  # inches, with all that stands beside the axes
 
@@ -134,6 +134,12 @@ class Drawing(Figure):
 def who(row: Row) -> tuple[str, str]:
     """Framework and tuning, which make a series."""
     return text(row, "framework"), text(row, "tuning")
+
+
+def trained(rows: Iterable[Row]) -> str:
+    """`cifar-4layer on digits`: what these rows are of."""
+    named = (" on ".join(filter(None, (text(row, "network"), text(row, "data")))) for row in rows)
+    return ", ".join(filter(None, dict.fromkeys(named)))
 
 
 def places(rows: Iterable[Row]) -> dict[str, int]:
@@ -206,7 +212,7 @@ def mark(
     shares = [texts] if len(each) == 1 else [[point] for point in texts] or [[] for _ in each]
     titles = {axes: axes.get_title(loc="left") for axes in drawn.panels if len(drawn.panels) > 1}
     for artist, share in zip(each, shares, strict=True):
-        gid = f"{drawn.name}-{_slug(series)}-{len(drawn.marks) + 1}"
+        gid = f"{_slug(series)}-{len(drawn.marks) + 1}"
         artist.set_gid(gid)
         panel = next((title for axes, title in titles.items() if axes is artist.axes), "")
         drawn.marks[gid] = Mark(clean(series), clean(panel), tuple(share))
@@ -220,9 +226,9 @@ def plot(drawn: Drawing, axes: Axes, series: str, spots: Sequence[Spot], **setti
     return line
 
 
-def heading(drawn: Drawing, axes: Axes, said: str) -> None:
-    """A panel's title, on as many lines as it needs: the layout leaves no room to its sides."""
-    width = (drawn.panel_width - 0.7) * 72 / (EM * mpl.rcParams["axes.titlesize"])
+def heading(drawn: Drawing, axes: Axes, said: str, left: float = 0.7) -> None:
+    """A panel's title on as many lines as it needs, `left` inches from the panel's side: the layout makes no room."""
+    width = (drawn.panel_width - left) * 72 / (EM * mpl.rcParams["axes.titlesize"])
     axes.set_title("\n".join(textwrap.wrap(short(said, 4 * MAX_NAME), int(width))))
 
 
@@ -252,6 +258,7 @@ def beside_height(names: Iterable[str]) -> float:
 
 def short(name: str, most: int = MAX_NAME) -> str:
     """A name cut to fit, in the middle: of a class the beginning tells most, of an implementation's path the end."""
+    name = clean(name)
     return name if len(name) <= most else f"{name[: most // 3]}…{name[most // 3 + 1 - most :]}"
 
 
@@ -269,19 +276,16 @@ def save(drawn: Drawing, path: Path) -> list[str]:
 
 
 def svg(drawn: Drawing) -> str:
-    """The figure as SVG, the same text for the same figure. Every id in it begins with the figure's name."""
-    written = _saved(drawn, "svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))).decode()
-    written = re.sub(r' transform="rotate\(-0 [^"]*"', "", re.sub(r"\n\s+", "\n", written))  # a fifth of the bytes
-    own = re.compile(rf'(\bid="|href="#|url\(#)(?!{drawn.name}-)')
-    return re.sub(r"<[^<>]*>", lambda tag: own.sub(rf"\1{drawn.name}-", tag[0]), written)
+    """The figure as SVG, the same text for the same figure; drawn once for its file and the page."""
+    if not drawn.svg:
+        drawn.svg = _saved(drawn, "svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))).decode()
+    return drawn.svg
 
 
 @styled
 def _saved(drawn: Drawing, form: str, **settings: Any) -> bytes:
     """The layout is settled the first time and serves every file: it takes as long as drawing."""
     if (engine := drawn.get_layout_engine()) is not None:
-        for words in drawn.findobj(Text):
-            words.set_text(visible(words.get_text()))
         engine.execute(drawn)
         drawn.set_layout_engine(None)
     mpl.rcParams["svg.hashsalt"] = drawn.name
@@ -291,7 +295,7 @@ def _saved(drawn: Drawing, form: str, **settings: Any) -> bytes:
 
 
 def _wrapped(said: str, inches: float, size: float) -> str:
-    return "\n".join(textwrap.wrap(said, int((inches - 2 * PAD[0]) * 72 / (EM * size))))
+    return "\n".join(textwrap.wrap(clean(said), int((inches - 2 * PAD[0]) * 72 / (EM * size))))
 
 
 def _slug(name: str) -> str:

@@ -19,6 +19,7 @@ from reports.statistics import Interval
 from reports.summaries import speed as summary
 
 BAR = 0.26  # inches that a bar takes
+LABEL = 3.2  # and at most the name beside it
 FARTHEST = 2.0  # times the largest figure, beyond which intervals are cut off
 ASIDE = 0.03  # of a doubling of the batch size, between two series
 HATCH = "////"
@@ -46,7 +47,7 @@ def throughput(speed: pd.DataFrame) -> Drawing | None:
     drawn = style.drawing("throughput", "Images per second", said, rows, heights, columns=columns, width=width)
     places = style.places(rows)
     for axes, panel, bars in zip(drawn.panels, panels, single, strict=False):
-        style.heading(drawn, axes, _title(panel))
+        style.heading(drawn, axes, _title(panel), LABEL if bars else 0.7)
         if bars:
             _bars(drawn, axes, places, sorted(panel, key=style.who))
         else:
@@ -73,7 +74,7 @@ def devices(speed: pd.DataFrame, sample: pd.DataFrame) -> Drawing | None:
     heights = [_height(len(panel) + 0.5 * len(set(map(style.who, panel)))) for panel in panels]
     drawn = style.drawing("devices", "One device and several", said, rows, heights, width=8.0)
     for axes, panel in zip(drawn.panels, panels, strict=False):
-        style.heading(drawn, axes, _title(panel))
+        style.heading(drawn, axes, _title(panel), LABEL)
         _bars(drawn, axes, style.places(rows), panel, gains)
     return drawn
 
@@ -211,7 +212,10 @@ def _bars(
 ) -> None:
     """Horizontal bars, the figure at the end of each; a gap between frameworks and tunings where they have several."""
     split, reach = any(map(summary.is_split, rows)), _reach(rows)
-    heights, labels = [0.0], [style.short(_series(row)) + (f", {_split(row)}" if split else "") for row in rows]
+    heights, labels = (
+        [0.0],
+        [style.short(_series(row)) + (f", {style.short(_split(row))}" if split else "") for row in rows],
+    )
     for before, row in pairwise(rows):
         heights.append(heights[-1] + (1.5 if split and style.who(before) != style.who(row) else 1.0))
     for y, row, label in zip(heights, rows, labels, strict=True):

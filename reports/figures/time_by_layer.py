@@ -73,7 +73,7 @@ def figure(layer: pd.DataFrame, order: Sequence[str] = ()) -> Drawing | None:
     for axes, one, own, line in zip(drawn.panels, found, parts, lines, strict=False):
         longest = max(_longest(other) for other, place in zip(parts, lines, strict=True) if place == line)
         whole = positive(one.whole, "step_ms") if one.whole is not None else None
-        style.heading(drawn, axes, style.short(clean(one.name)) + (f"  step {digits(whole)} ms" if whole else ""))
+        style.heading(drawn, axes, style.short(clean(one.name)) + (f", step {digits(whole)} ms" if whole else ""))
         colour = style.look(places[text(one.rows[0], "framework")])["color"]
         _draw(drawn, axes, clean(one.name), colour, own, names, longest)
         axes.set_yticks(range(len(names)), list(map(style.short, names)))

@@ -104,6 +104,7 @@ class _Copy(NamedTuple):
         group.set("data-series", self.say(mark.series))
         defined = {id(shape) for definitions in group.iter("defs") for shape in definitions.iter()}
         shapes = [shape for shape in group.iter() if shape.tag in SHAPES and id(shape) not in defined]
+        shapes = [shape for shape in shapes if shape.tag == "use"] or shapes  # markers, without the line between them
         told = shapes if len(shapes) == len(mark.points) else [group] if len(mark.points) == 1 else []
         for shape, (at, value) in zip(told, mark.points, strict=False):
             where = ", ".join(filter(None, [mark.panel, at if at != mark.series else ""]))
