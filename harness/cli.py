@@ -18,6 +18,7 @@ from harness.cli_exchange import export, import_
 from harness.cli_exit import CONTEXT, Group, Measuring, end
 from harness.cli_impl import ImplTarget
 from harness.cli_paper import paper
+from harness.cli_report import report
 from harness.cli_speed import speed
 from harness.cli_train import train
 from harness.cli_unexpected import refuse
@@ -174,7 +175,7 @@ def parity(tuning: str, images: tuple[Path, ...], more_images: tuple[Path, ...],
     return command.run(parity_options.ParityOptions(tunings=tunings, images=(*images, *more_images), **values))
 
 
-for command in (audit, speed, prepare, train, evaluate, paper):
+for command in (audit, speed, prepare, train, evaluate, paper, report):
     cli.add_command(command)
 
 

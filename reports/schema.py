@@ -209,6 +209,7 @@ _KINDS = (
         _whole("steps", "steps", "Steps timed together."),
         _number("seconds", "s", "Their time together."),
         _text("warm", "yes: it counts; no: it came before the steady state."),
+        *_optional(_whole("process", "1", "The process that took it, from 1; all of one process where there is none.")),
     )),
     Kind("layer", "One pass through one layer alone.", (
         FRAMEWORK, TUNING, NETWORK, DEVICE, PRECISION, BATCH_SIZE,

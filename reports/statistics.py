@@ -195,14 +195,30 @@ def total(terms: Sequence[Term]) -> Interval:
 # --- Student's t ------------------------------------------------------------------------------------------------------
 
 
-def chance(terms: Sequence[Term]) -> float:
-    """How often chance alone takes a sum of at least one independent term, which is 0 in truth, this far from it."""
+def chance(first: Sequence[float], second: Sequence[float]) -> float:
+    """How often chance alone takes the means of two groups of at least two values this far apart.
+
+    The larger of what Welch's test says and of what Student's says, which takes both for equally spread. Where groups
+    are small, the first is too often sure of one that happens to lie close, the second of one that holds an outlier.
+    """
+    one, other = term(first), term(second)
+    assert one is not None
+    assert other is not None
+    freedom = one.freedom + other.freedom
+    squares = sum(part.variance * part.freedom * (part.freedom + 1) for part in (one, other))
+    pooled = squares / freedom * sum(1 / (part.freedom + 1) for part in (one, other))
+    difference = other.value - one.value
+    alike = _tail(Term(difference, pooled, freedom))
+    return max(alike, _tail(Term(difference, one.variance + other.variance, _freedom([one, other]))))
+
+
+def _tail(found: Term) -> float:
+    """How often Student's t lies as far from 0 on either side as a mean that is 0 in truth."""
     from scipy.special import stdtr
 
-    value, error = abs(math.fsum(part.value for part in terms)), math.sqrt(math.fsum(part.variance for part in terms))
-    if error == 0:
-        return 1.0 if value == 0 else 0.0
-    return 2 * float(stdtr(_freedom(terms), -value / error))
+    if found.variance == 0:
+        return 1.0 if found.value == 0 else 0.0
+    return 2 * float(stdtr(found.freedom, -abs(found.value) / math.sqrt(found.variance)))
 
 
 def student(freedom: float) -> float:

@@ -53,6 +53,11 @@ def part(document: Document, drawn: Mapping[str, Drawing], folder: Path, anchor:
     )
 
 
+def overview(document: Document) -> html.Part:
+    """The document of several runs as a part of a page."""
+    return html.Part(document=document, drawings={name: svg.drawn(drawn) for name, drawn in drawings(document).items()})
+
+
 def _read(file: Path) -> bytes:
     """A picture that the run left; empty where it is not there, is no file, or is larger than a page may hold."""
     try:

@@ -161,7 +161,7 @@ pages(cli.cli, [])
 """
     printed, names = loaded_by(code)
     shown = {line.removeprefix("page of ") for line in printed.splitlines() if line.startswith("page of ")}
-    assert {"parity", "speed", "paper", "evaluate", "doctor", "completion", "weights import"} <= shown
+    assert {"parity", "speed", "paper", "evaluate", "doctor", "completion", "report", "weights import"} <= shown
     assert not names & HEAVY
 
 

@@ -53,7 +53,7 @@ def test_the_files_it_links_are_there() -> None:
 
 def test_every_option_it_names_exists() -> None:
     shown = ""
-    commands = ("parity", "speed", "compare", "prepare", "train", "evaluate", "paper", "audit")
+    commands = ("parity", "speed", "compare", "prepare", "train", "evaluate", "paper", "audit", "report")
     for name in [*commands, "weights import", "weights export"]:
         shown += in_process.alexbench([*name.split(), "--help"], os.environ, ROOT, timeout=60).stdout
     section = README[: README.index("## Installing less")]

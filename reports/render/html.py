@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import resources
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jinja2
@@ -80,15 +81,21 @@ class Grid(NamedTuple):
     signatures: Sequence[str]
 
 
-def page(parts: Sequence[Part], title: str = "") -> str:
-    """One page of one document, or of several under a heading each. Same documents, same bytes."""
+def page(parts: Sequence[Part], title: str = "", links: Mapping[str, str] = MappingProxyType({})) -> str:
+    """One page of one document, or of several under a heading each. Same documents, same bytes.
+
+    `links`: name of a run's folder that is no part of the page -> the address of its own page, quoted as in URLs. One
+    that would tell what is private leads nowhere.
+    """
     script, style = _asset("page.js"), _asset("page.css")
     privately = Private(place for part in parts for place in part.places)
     renderer = _Renderer(privately)
+    anchored = [(part, part.anchor or f"part-{number}") for number, part in enumerate(parts, 1)]
     template = _environment(lambda said: visible(privately(said))).from_string(_asset("page.html"))
     whole = template.render(
-        parts=[(part, part.anchor or f"part-{number}") for number, part in enumerate(parts, 1)],
-        anchors={part.folder: part.anchor or f"part-{number}" for number, part in enumerate(parts, 1) if part.folder},
+        parts=anchored,
+        links={name: address for name, address in links.items() if privately(address) == address}
+        | {part.folder: f"#{anchor}" for part, anchor in anchored if part.folder},
         title=title or " and ".join(dict.fromkeys(part.document.title for part in parts)),
         script=Markup(script),
         style=Markup(style),

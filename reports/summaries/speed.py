@@ -31,7 +31,7 @@ def settings(speed: pd.DataFrame, sample: pd.DataFrame) -> list[dict[str, Any]]:
     samples = samples_by_setting(sample)
     measured = {setting(row): row for row in rows if is_measured(row)}
     found = []
-    for row in sorted(rows, key=_order):
+    for row in sorted(rows, key=order):
         own = samples.get(setting(row), {})
         members = len(statistics.members(own)) or None
         step = positive(row, "step_ms")
@@ -200,6 +200,7 @@ def _other(row: Row, measured: Mapping[Key, Row], **changes: Any) -> Row | None:
     return None if other is None or not is_measured(row) or is_emulated(row) or is_emulated(other) else other
 
 
-def _order(row: Row) -> Key:
+def order(row: Row) -> Key:
+    """A reader's: what one table has in common, then sizes, then who."""
     numbers = (number(row, "batch_size") or 0, number(row, "devices") or 1)
     return (*(text(row, name) for name in PANEL), *numbers, text(row, "split"), *who(row))

@@ -141,6 +141,7 @@ def test_weights_that_cannot_be_written_are_a_usage_error(tmp_path: Path) -> Non
         ("weights", "import", "w.npz"),
         ("weights", "export", "w.safetensors", "--to", "npz"),
         ("compare", "runs/a", "runs/b"),
+        ("report", "runs/a"),
     ],
 )
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

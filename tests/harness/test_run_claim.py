@@ -201,8 +201,9 @@ def test_a_file_of_a_run_is_not_written_over_by_name(tmp_path: Path, alexbench: 
     ):
         code, said = alexbench(*command, "--out", out / "torch.safetensors")
         assert code == 2 and "belongs to the finished run of train" in said
-    code, said = alexbench("compare", "a", "b", "--out", out / "report.md")
-    assert code == 2 and "belongs to the finished run of train" in said
+    for command in (("compare", "a", "b"), ("report", out)):
+        code, said = alexbench(*command, "--out", out / "report.md")
+        assert code == 2 and "belongs to the finished run of train" in said
     for name in ("run.json", "checkpoints/torch/step-000000001/state.json"):
         code, said = alexbench("weights", "init", "--network", NETWORK, "--out", out / name)
         assert code == 2 and "belongs to the finished run of train" in said

@@ -10,6 +10,7 @@ import csv
 import io
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ from typing import Any
 import page_sample
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from history_rows import two_states
+
+from reports import write
+from reports.document import Verdict
+from reports.documents import runs
+from reports.documents.runs import Told
 from reports.render import html
 
 REQUIRED = os.environ.get("ALEXBENCH_REQUIRE_BROWSER", "0") not in ("", "0")
@@ -59,6 +67,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "one": html.page([page_sample.part()]),
         "several": html.page([page_sample.overview(), page_sample.part()], "Two runs"),
     }
+    history = runs.document([Told(run, "complete", Verdict("All held.", "good")) for run in two_states(1 / 1.2)])
+    pages["history"] = html.page([write.overview(history)])
     for name, text in pages.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8", newline="\n")
     return {name: folder / f"{name}.html" for name in pages}
@@ -104,7 +114,7 @@ def copied(page: Any, button: Any, said: str) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
-@pytest.mark.parametrize(("name", "width"), [("one", "wide"), ("several", "narrow")])
+@pytest.mark.parametrize(("name", "width"), [("one", "wide"), ("several", "narrow"), ("history", "narrow")])
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_page(opened: Open, name: str, width: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

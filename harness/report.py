@@ -1,0 +1,177 @@
+"""`alexbench report`: one page of one run or several, or of a folder of runs.
+
+Folders may come from anywhere (see `harness.run_reading`). One that cannot be read is named and left out.
+"""
+
+from __future__ import annotations
+
+import os
+import webbrowser
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from harness import folder_lock, run_claim, run_reading
+from harness.errors import AlexbenchError, CannotMeasure, UsageError
+from harness.run_files import RUN_FILE, owner_of
+from reports import atomic, documents, write
+from reports.documents import runs as several
+from reports.documents.runs import Told
+from reports.format import clean
+from reports.render import html
+from reports.render.html import Part
+from reports.render.terminal import say
+from reports.summaries.environments import Run
+
+MAX_RUNS = 400  # on a page; of more the latest are taken
+MAX_WHOLE = 25  # runs named one by one whose documents are on the page whole
+MAX_ENTRIES = 20_000  # of a folder of runs that are looked at
+HISTORY = ("speed",)  # kinds of tables that a history is made of
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run that was read, and where."""
+
+    path: Path
+    told: Told
+    part: Part | None  # its own, None where it is wanted in the overview alone
+
+
+def run(paths: Sequence[Path], out: Path, *, opens: bool = False) -> int:
+    """Write the page and return the exit code. Raises UsageError, CannotMeasure where no run can be read."""
+    _check(paths, out)
+    places: dict[str, tuple[Path, bool]] = {}  # each run once, however often it is given
+    for path, named in (one for given in paths for one in _runs_of(given)):
+        before = places.get(os.path.realpath(path))
+        places[os.path.realpath(path)] = (path, named or (before is not None and before[1]))
+    whole = sum(named and _is_run(path) for path, named in places.values()) <= MAX_WHOLE
+    if not whole:
+        _warn(f"more than {MAX_WHOLE} runs are named: the page has an overview of them, not each whole")
+    found: list[Found] = []
+    for path, named in places.values():
+        try:
+            found.append(_read(path, whole=named and whole))
+        except (AlexbenchError, OSError) as error:
+            if len(paths) == len(places) == 1:
+                raise CannotMeasure(str(error)) from None
+            _warn(f"{error}: left out")
+    if not found:
+        raise CannotMeasure(f"no run can be read in {', '.join(map(str, paths))}: nothing to report")
+    text = _page(_named(found), out)
+    try:
+        atomic.write_bytes(text.encode("utf-8", errors="replace"), out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
+    say(f"wrote {out}")
+    if opens:
+        _open(out)
+    return 0
+
+
+def _check(paths: Sequence[Path], out: Path) -> None:
+    """Raises UsageError where the page would take the place of a run's file, but for the page of a run given here."""
+    owner = owner_of(out)
+    if owner is None or out.name != write.PAGE or not any(_same(owner, path) for path in paths):
+        run_claim.check_file(out)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _runs_of(path: Path) -> list[tuple[Path, bool]]:
+    """Run folders, each with whether it was named itself: `path`, or those directly in it.
+
+    A link in a folder is not followed: what it leads to lies elsewhere, or would be there twice.
+    """
+    try:
+        inside = list(islice(path.iterdir(), MAX_ENTRIES)) if path.is_dir() and not _is_run(path) else None
+    except OSError:
+        inside = None
+    if inside is None:
+        return [(path, True)]
+    runs = sorted(one for one in inside if not one.is_symlink() and _is_run(one))
+    if len(runs) > MAX_RUNS or len(inside) == MAX_ENTRIES:
+        _warn(f"{path} holds more than a page does: of {len(runs)} runs the last {MAX_RUNS} by name are shown")
+    return [(one, False) for one in runs[-MAX_RUNS:]]
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it has a run.json, or cannot be looked into: then who reads it says why."""
+    try:
+        return (folder / RUN_FILE).exists()
+    except OSError:
+        return True
+
+
+def _read(path: Path, *, whole: bool) -> Found:
+    """A run as it is now. Raises UsageError where it cannot be read, or is not what it says."""
+    facts, tables = run_reading.read(path)
+    try:
+        document = documents.document_of(tables, facts)
+        part = write.part(document, write.drawings(document), path) if whole else None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # run.json may hold anything
+        raise UsageError(f"cannot make sense of {path}: {str(error)[:200] or type(error).__name__}") from None
+    kept = {kind: tables[kind] for kind in HISTORY if kind in tables}
+    return Found(path, Told(Run(path.name, facts, kept), _status(path, facts), document.verdict), part)
+
+
+def _status(path: Path, facts: Mapping[str, Any]) -> str:
+    """What run.json says, and of a run that is not over whether a process is at work on it."""
+    if facts.get("status") != "running":
+        return clean(str(facts.get("status")))
+    try:
+        return "under way" if folder_lock.is_held(path) else "broken off"
+    except OSError:
+        return "broken off"
+
+
+def _page(found: Sequence[Found], out: Path) -> str:
+    """The only run's page; of several an overview, then each of those that are wanted whole."""
+    whole = [one.part for one in found if one.part is not None]
+    if len(found) == len(whole) == 1:
+        return html.page(whole)
+    overview = several.document([one.told for one in found])
+    links = {one.told.run.name: address for one in found if (address := _address(one.path, out))}
+    return html.page([write.overview(overview), *whole], overview.title, links)
+
+
+def _address(run: Path, out: Path) -> str:
+    """Where the run's own page lies, seen from the page that is written; empty where there is none."""
+    page = Path(os.path.realpath(run)) / write.PAGE
+    if not page.is_file():
+        return ""
+    return quote(os.path.relpath(page, os.path.realpath(out.parent)))
+
+
+def _named(found: Sequence[Found]) -> list[Found]:
+    """In order of time, each run with a name of its own: its folder's, with the one above it where two share it."""
+    folders = [Path(os.path.realpath(one.path)) for one in found]
+    names = Counter(folder.name for folder in folders)
+    made: list[Found] = []
+    for one, folder in zip(found, folders, strict=True):
+        name = clean(folder.name if names[folder.name] == 1 else f"{folder.parent.name}/{folder.name}")
+        told = replace(one.told, run=one.told.run._replace(name=name))
+        made.append(replace(one, told=told, part=one.part and replace(one.part, folder=name)))
+    return sorted(made, key=lambda one: (one.told.started, one.told.run.name))
+
+
+def _open(out: Path) -> None:
+    try:
+        shown = webbrowser.open(Path(os.path.realpath(out)).as_uri())
+    except (OSError, webbrowser.Error):
+        shown = False
+    if not shown:
+        _warn(f"no browser could be started: open {out} yourself")
+
+
+def _warn(said: str) -> None:
+    say(f"alexbench: warning: {clean(said)}", error=True)
