@@ -111,7 +111,8 @@ def test_a_network_of_the_catalog_is_held_against_the_paper_and_measured(tmp_pat
     assert (biases["facet"], biases["theirs"], biases["reference"]) == ("init-bias", "1", "0.1")
     assert biases["logits_change"] == ""
     assert {file.name for file in out.iterdir()} == {
-        "run.json", "audit.csv", "audit.parquet", "dictionary.csv", "report.md", "report.html", "departures.png", "departures.svg",
+        "run.json", "audit.csv", "audit.parquet", "dictionary.csv", "report.md", "report.html",
+        "departures.png", "departures.svg",
     }  # fmt: skip
     assert "weights of caffe, 2 photographs" in done.stderr
 
