@@ -55,11 +55,11 @@ SETTINGS = (
     Column("missing", meaning="Runs that tried to measure it and have no figure."),
 )  # fmt: skip
 CHANGES = (
-    Column("run", meaning="The run that differs from the one before it."),
+    Column("run", meaning="The run that differs from the last one of its command."),
     Column("number", "Int64", "Its place in order of time.", label="no."),
     Column("group", meaning="What kind of fact it is.", label="of"),
     Column("what", meaning="The fact."),
-    Column("was", meaning="What it was in the run before."),
+    Column("was", meaning="What it was in that run."),
     Column("now", meaning="What it is in this run."),
 )
 
@@ -153,7 +153,7 @@ def _warnings(found: History, runs: Sequence[Told]) -> tuple[Note, ...]:
         groups = sorted({one.group for one in change.grounds if one.group in ("machine", "versions")})
         if groups:
             named = enumerated([f"the {group}" for group in groups])
-            told.append(f"From run {change.run} to run {change.run + 1} {named} changed.")
+            told.append(f"From run {change.before + 1} to run {change.run + 1} {named} changed.")
     rest = len(told) - MAX_WARNINGS
     told = [
         *told[:MAX_WARNINGS],
@@ -286,5 +286,6 @@ def _changes(found: History, runs: Sequence[Told]) -> Section:
         for change in found.changes
         for one in change.differences
     ]
-    table = Table(columns=CHANGES, rows=rows, caption="What changed from one run to the next", most=MAX_CHANGES)
+    caption = "What changed from one run of a command to the next"
+    table = Table(columns=CHANGES, rows=rows, caption=caption, most=MAX_CHANGES)
     return Section(title="What changed from run to run", blocks=[table] if rows else [], detail=Detail.FULL)

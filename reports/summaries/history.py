@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 from reports import statistics
@@ -92,8 +91,9 @@ class Series:
 
 
 class Change(NamedTuple):
-    """What differs between a run and the one before it."""
+    """What differs between a run and the last one before it of the same command: another one sets flags of its own."""
 
+    before: int  # places of the two
     run: int
     differences: tuple[Difference, ...]
 
@@ -121,11 +121,21 @@ def history(runs: Sequence[Run]) -> History:
     bare = [Series(tuple(points), ()) for points in found.values()]
     kept = sorted((one for one in bare if len(one.measured) > 1), key=lambda one: order(one.row))
     judged = sum(one.judged for one in kept)
-    changes = (Change(place, tuple(differences(a, b))) for place, (a, b) in enumerate(pairwise(runs), start=1))
+    changes = (Change(a, b, tuple(differences(runs[a], runs[b]))) for a, b in _neighbours(runs))
     return History(
         series=tuple(Series(one.points, _steps(one, judged)) for one in kept),
         changes=tuple(change for change in changes if change.differences),
     )
+
+
+def _neighbours(runs: Sequence[Run]) -> Iterator[tuple[int, int]]:
+    """The places of every run that has one of the same command before it, and of the last such one."""
+    last: dict[str, int] = {}
+    for place, run in enumerate(runs):
+        command = str(run.facts.get("command"))
+        if command in last:
+            yield last[command], place
+        last[command] = place
 
 
 def _steps(series: Series, judged: int) -> tuple[Step, ...]:
