@@ -34,6 +34,7 @@ class Verdict:
 
     sentence: str
     tone: Tone = "plain"
+    word: str = ""  # what a page calls it, where "ok", "doubtful" or "failed" is not the word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
     tone: Tone = "doubtful" if summary.departures(audit) else "good"
     return common.document(
         run,
-        Verdict(_sentence(audit, run), tone),
+        Verdict(_sentence(audit, run), tone, "departs" if tone == "doubtful" else ""),
         [
             Section(title="Departures", quiet=True, lead=MEASURED, blocks=_departures(audit)),
             Section(title="Why each matters", quiet=True, blocks=_reasons(audit)),

@@ -102,7 +102,7 @@ def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
     bad = len(failed) == len(found) or any(text(row, "status") in BAD for row in failed)
     return common.document(
         run,
-        Verdict(_sentence(found), "bad" if bad else "good"),
+        Verdict(_sentence(found), "bad" if bad else "good", "" if bad else "measured"),
         [
             *_panels(found, tables["peak"]),
             *_pictures(tables, run),

@@ -70,6 +70,7 @@ class Entry(NamedTuple):
     title: str
     beside: str = ""
     tone: Tone = "plain"
+    word: str = ""
 
 
 class Grid(NamedTuple):
@@ -169,8 +170,9 @@ class _Renderer:
         """What the page's list of contents names: its parts, or the sections of the only one."""
         if len(parts) > 1:
             return [
-                Entry(f"#{anchor}", part.document.title, part.folder, part.document.verdict.tone)
+                Entry(f"#{anchor}", part.document.title, part.folder, verdict.tone, verdict.word)
                 for part, anchor in parts
+                for verdict in (part.document.verdict,)
             ]
         [(part, anchor)] = parts
         found = [Entry(f"#{anchor}-{place}", one.title) for place, one in self.sections(part) if one.title]
