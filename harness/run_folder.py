@@ -2,7 +2,7 @@
 
     run.json           command line, arguments, environment, signature, status, failures; written first and at the end
     .rows-KIND.jsonl   one line per row, there only until the tables are
-    KIND.parquet, KIND.csv, dictionary.csv (what their columns mean), report.md
+    KIND.parquet, KIND.csv, dictionary.csv (what their columns mean), pictures, report.md, report.html
 
 Every file but the growing `.jsonl` is replaced whole, `run.json` last: a folder is finished or says that it is not.
 A folder that holds a run is written over only where the user says so (see `harness.run_claim`).
@@ -176,12 +176,12 @@ class RunFolder:
     def show(self, **facts: Any) -> None:
         """Print what the rows kept so far come to, as the report will say it; `facts` are said as if run.json had them.
 
-        Nobody has asked yet whether the run ends well, so its status goes unmentioned.
+        Whether the run ends well is not known yet, so its status goes unmentioned.
         """
         from reports import documents
         from reports.render import terminal
 
-        terminal.show(documents.of_rows(self._all_rows(), {**self._run, **facts}))
+        terminal.show(documents.of_rows(self._all_rows(), {**self._run, "status": None, **facts}))
 
     def note(self, **facts: Any) -> None:
         """Add to run.json what is known only once the run is under way (a framework's version, say).

@@ -66,10 +66,14 @@ ALT = "Bars of the relative change of logits and gradient for each departure tha
 def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
     """The document of an audit."""
     audit = tables["audit"]
-    tone: Tone = "doubtful" if summary.departures(audit) else "good"
+    verdict = Verdict(_sentence(audit, run), "good")
+    if summary.departures(audit):
+        verdict = replace(verdict, tone="doubtful", word="departs")
+    elif common.unfinished(run):
+        verdict = Verdict("Nothing was compared.", "bad")
     return common.document(
         run,
-        Verdict(_sentence(audit, run), tone, "departs" if tone == "doubtful" else ""),
+        verdict,
         [
             Section(title="Departures", quiet=True, lead=MEASURED, blocks=_departures(audit)),
             Section(title="Why each matters", quiet=True, blocks=_reasons(audit)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reports.document import Document, Note, Picture, Section, Verdict
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 Run = Mapping[str, Any]  # what run.json holds
 
 MAX_FACT = 60  # characters of a value where two runs differ
+MAX_DEPTH = 6  # of nested facts, that are told one by one
+MAX_SAID = 2_000  # characters of a fact
 MAX_DIFFERENCES = 12  # named one by one in a group
 
-KEPT = ("recipe", "weights", "seed", "images", "data", "parts", "limit", "class_order")  # of a run that is done again
-DEFAULTS = {  # of options that need no word
-    "precision": "float32", "device": "cpu", "seed": 0, "recipe": "scaled", "part": "val", "class_order": "data",
-}  # fmt: skip
+DEFAULTS = {"precision": "float32", "device": "cpu", "phase": "train-step", "input": "synthetic", "part": "val"}
+OF_ONE_RUN = {"out": 1, "resume": 1, "overwrite": 0, "verbose": 0, "keep-impl": 0}  # options -> words that follow
+OTHER_NAMES = {"frameworks": ("framework",), "devices": ("gpus",)}  # options that say the same, or would contradict
+FAILED = "What failed"
 FACTS = ("status", "started", "finished", "arguments", "impl", "timings", "environment")
 
 
@@ -33,12 +36,20 @@ def document(
     findings: Iterable[Section] = (),
     caveats: Sequence[Note] = (),
 ) -> Document:
-    """The document of a run: what a command has to say, and what is said of every run. Empty sections are left out."""
+    """The document of a run: what a command has to say, and what is said of every run. Empty sections are left out.
+
+    A run that was not finished, or of which something failed that its verdict does not speak of, is no good one.
+    """
+    kept = tuple(section for section in findings if section.blocks)
+    if verdict.tone == "good" and any(section.title == FAILED for section in kept):
+        verdict = replace(verdict, tone="doubtful", word="")
+    if unfinished(run) and verdict.tone != "bad":
+        verdict = replace(verdict, tone="bad" if run["status"] == "failed" else "doubtful", word="unfinished")
     return Document(
         title=f"alexbench {clean(str(run.get('command', '')))}".rstrip(),
         verdict=verdict,
         sections=tuple(section for section in sections if section.blocks),
-        findings=tuple(section for section in findings if section.blocks),
+        findings=kept,
         caveats=(*caveats, *unfinished(run)),
         machine=machine(run),
         signature=str(run.get("signature") or ""),
@@ -47,20 +58,38 @@ def document(
     )
 
 
-def again(run: Run, command: str, **changes: str) -> str:
-    """The command that does a part of the run once more; empty of a run that does not say its options."""
-    options = run.get("arguments")
-    if not isinstance(options, Mapping):
+def again(run: Run, **changes: str) -> str:
+    """The command that does a part of the run once more: its own line with other options; empty where it has none.
+
+    An option that says what it says by default needs no word.
+    """
+    try:
+        words = shlex.split(str(run.get("command_line") or ""))
+    except ValueError:  # no line of ours
         return ""
-    kept = {name: options.get(name) for name in KEPT}
-    kept["parts"] = ",".join(map(str, kept["parts"] or ()))  # several in one word
-    words = ["alexbench", command]
-    for name, value in {**kept, **changes}.items():
-        if value in (None, "") or DEFAULTS.get(name) == value:
-            continue
-        for one in value if isinstance(value, list | tuple) else (value,):
-            words += [f"--{name.replace('_', '-')}", str(one)]
-    return shlex.join(words)
+    if not words:
+        return ""
+    given = {name.replace("_", "-"): value for name, value in changes.items() if value}
+    dropped = dict(OF_ONE_RUN) | {one: 1 for name in given for one in (name, *OTHER_NAMES.get(name, ()))}
+    kept = _without(words, dropped)
+    for name, value in given.items():
+        if DEFAULTS.get(name) != value:
+            kept += [f"--{name}", value]
+    return shlex.join(kept)
+
+
+def _without(words: Sequence[str], dropped: Mapping[str, int]) -> list[str]:
+    """The words of a line without these options (name -> how many words follow), `--name=value` too."""
+    kept, left = list[str](), 0
+    for word in words:
+        name = word.removeprefix("--").partition("=")[0] if word.startswith("--") else ""
+        if left:
+            left -= 1
+        elif name in dropped:
+            left = 0 if "=" in word else dropped[name]
+        else:
+            kept.append(word)
+    return kept
 
 
 def picture(name: str, title: str, draw: Callable[[], Drawing | None], alt: str) -> Section:
@@ -68,10 +97,13 @@ def picture(name: str, title: str, draw: Callable[[], Drawing | None], alt: str)
     return Section(title=title, blocks=[Picture(name=name, title=title, alt=alt, draw=draw)], detail=Detail.FULL)
 
 
-def failures(run: Run, most_brief: int = 8) -> Section:
-    """What run.json says that failed."""
-    notes = [Note(text=clean(str(one)), tone="bad") for one in run.get("failures") or ()]
-    return Section(title="What failed", blocks=notes, quiet=True, most_brief=most_brief)
+def failures(run: Run, told: Iterable[str] = (), most_brief: int = 8) -> Section:
+    """What run.json says that failed, but for what the reasons that were `told` say, and the status."""
+    reasons = [reason for reason in map(clean, told) if reason]
+    said = [clean(str(one)) for one in _listed(run.get("failures"))]
+    untold = [one for one in said if one != run.get("status") and not any(reason in one for reason in reasons)]
+    notes = [Note(text=one, tone="bad") for one in untold]
+    return Section(title=FAILED, blocks=notes, quiet=True, most_brief=most_brief)
 
 
 def machine(run: Run) -> str:
@@ -90,7 +122,7 @@ def machine(run: Run) -> str:
 
 def unfinished(run: Run) -> list[Note]:
     """That a run broke off, where it did."""
-    if run.get("status") in (None, "complete", "running"):
+    if run.get("status") in (None, "complete"):
         return []
     return [Note(text=f"The run was not finished (status {clean(str(run['status']))}).", tone="doubtful")]
 
@@ -120,20 +152,25 @@ def shortened(value: str | None) -> str:
 def facts(run: Run) -> dict[str, str]:
     """Options, times and environment, flat, and what was not as it was when the run went on."""
     found = {name: value for fact in FACTS if fact in run for name, value in _flat(fact, run[fact]).items()}
-    for one in run.get("changed") or ():
-        was, now = ("not there" if value is None else str(value) for value in (one["was"], one["now"]))
-        found[f"resumed {one['resumed']}: {one['what']}"] = f"{one['what']} was {was}, then {now}"
-    for place, failure in enumerate(run.get("failures") or (), 1):
+    for one in map(_mapping, _listed(run.get("changed"))):
+        was, now = ("not there" if one.get(name) is None else str(one[name]) for name in ("was", "now"))
+        found[f"resumed {one.get('resumed')}: {one.get('what')}"] = f"{one.get('what')} was {was}, then {now}"
+    for place, failure in enumerate(_listed(run.get("failures")), 1):
         found[f"failure {place}"] = str(failure)
     return found
 
 
-def _flat(name: str, value: Any) -> dict[str, str]:
-    if isinstance(value, Mapping):
-        return {key: said for inner in value for key, said in _flat(f"{name}.{inner}", value[inner]).items()}
+def _flat(name: str, value: Any, depth: int = 0) -> dict[str, str]:
+    if isinstance(value, Mapping) and depth < MAX_DEPTH:
+        return {key: said for inner in value for key, said in _flat(f"{name}.{inner}", value[inner], depth + 1).items()}
     if isinstance(value, list | tuple):
         value = ", ".join(str(item) for item in value)
-    return {} if value in (None, "") else {name: str(value)}
+    said = "" if value is None else str(value)
+    return {} if not said else {name: said if len(said) <= MAX_SAID else f"{said[:MAX_SAID]}…"}
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

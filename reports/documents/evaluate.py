@@ -82,6 +82,7 @@ def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
         [
             Section(title="Scores that are not there", quiet=True, most_brief=MAX_BRIEF_FAILURES,
                     blocks=[_failure(row, run) for row in failed]),
+            common.failures(run, [text(row, "reason") for row in failed]),
         ],
     )  # fmt: skip
 
@@ -251,13 +252,12 @@ def _predictions(run: Run) -> list[Note]:
 def _failure(row: Row, run: Run) -> Note:
     status = text(row, "status")
     setting = {name: text(row, name) for name in ("part", "crops", "tuning", "precision", "device")}
-    setting |= {} if summary.is_ensemble(row) else {"weights": text(row, "file")}
     return Note(
         status=STATUSES.get(status, status or "no score"),
         title=_where(row),
         text=lines_of(row, "reason").strip() or "no reason given",
         tone="bad",
-        again=common.again(run, "evaluate", frameworks=text(row, "framework"), **setting),
+        again=common.again(run, frameworks=text(row, "framework"), **setting),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -67,7 +68,11 @@ def findings(tables: Mapping[str, pd.DataFrame], run: Run) -> list[Section]:
     failures = summary.failures(tables["parity"])
     blocks = [_failure(failure, run) for failure in failures]
     title = "Failures, first layer at fault"
-    return [Section(title=title, blocks=blocks, quiet=True, spaced=True, most_brief=MAX_BRIEF_FAILURES)]
+    told = [row["reason"] for row in failures]
+    return [
+        Section(title=title, blocks=blocks, quiet=True, spaced=True, most_brief=MAX_BRIEF_FAILURES),
+        common.failures(run, told),
+    ]
 
 
 def caveats(tables: Mapping[str, pd.DataFrame], run: Run) -> list[Note]:
@@ -106,26 +111,15 @@ def _failure(failure: Row, run: Run) -> Note:
     others = f" and {plural(failure['rows'] - 1, 'more check')}" if failure["rows"] > 1 else ""
     where = "  ".join(filter(None, [failure["level"], failure["name"], failure["layer"]]))
     cause = f"\nlikely cause: {failure['cause']}" if failure["cause"] else ""
-    options = run.get("arguments") or {}
-    network, precision, device = (str(options.get(name) or "") for name in ("network", "precision", "device"))
-    outside = failure["framework"] in (options.get("impls") or ())  # it needs more words than its name
+    level = failure["level"].replace(" ", "")
+    known = bool(re.fullmatch(r"[\w-]+", failure["framework"]))  # else it is from outside, and its option is kept
+    whose = {"frameworks": failure["framework"], "tuning": failure["tuning"]} if known else {}
     return Note(
         status=failure["verdict"],
         title=f"{where}{others}",
         text=f"{failure['reason'] or 'no reason given'}{cause}",
         tone=TONES.get(failure["verdict"], "bad"),
-        again=""
-        if outside
-        else common.again(
-            run,
-            "parity",
-            network=network,
-            frameworks=failure["framework"],
-            level=failure["level"].replace(" ", ""),
-            tuning=failure["tuning"],
-            precision=precision,
-            device=device,
-        ),
+        again=common.again(run, level=level, **whose),
     )
 
 

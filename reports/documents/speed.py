@@ -112,7 +112,8 @@ def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
             Section(title="Checks before the figures", detail=Detail.FULL, blocks=_checks(tables, run)),
         ],
         [Section(title="Settings without a figure", quiet=True, most_brief=MAX_BRIEF_FAILURES,
-                 blocks=[_failure(row, run) for row in failed])],
+                 blocks=[_failure(row, run) for row in failed]),
+         common.failures(run, [text(row, "reason") for row in failed])],
     )  # fmt: skip
 
 
@@ -204,9 +205,10 @@ def _failure(row: Row, run: Run) -> Note:
         text=lines_of(row, "reason").strip() or "no reason given",
         tone="bad" if status in BAD else "doubtful",
         again=common.again(
-            run, "speed", network=text(row, "network"), frameworks=text(row, "framework"), tuning=text(row, "tuning"),
+            run, network=text(row, "network"), frameworks=text(row, "framework"), tuning=text(row, "tuning"),
             batch_size=text(row, "batch_size"), precision=text(row, "precision"), device=text(row, "device"),
-            devices=devices, split=text(row, "split") if devices else "",
+            devices=devices, split=text(row, "split") if devices else "", phase=text(row, "phase"),
+            input=text(row, "input"),
         ),
     )  # fmt: skip
 

@@ -208,12 +208,34 @@ def test_a_self_test_run_speaks_of_its_faults_only() -> None:
 
 
 def test_a_failure_has_the_command_that_shows_it_again() -> None:
-    rows = [row("layer", "jax", "norm1", verdict="fail", tuning="tuned")]
-    run = RUN | {
-        "arguments": {"network": "caffe", "seed": 3, "recipe": "scaled", "images": ["my cat.jpg"], "impls": []}
-    }
-    again = (
-        "alexbench parity --seed 3 --images 'my cat.jpg' --network caffe --frameworks jax --level layer --tuning tuned"
+    line = (
+        "alexbench parity --network caffe --seed=3 --out runs/a --overwrite --framework torch,jax --images 'my cat.jpg'"
     )
+    run = RUN | {"command_line": line}
+    rows = [row("layer", "jax", "norm1", verdict="fail", tuning="tuned")]
+    kept = "alexbench parity --network caffe --seed=3"
+    again = f"{kept} --images 'my cat.jpg' --level layer --frameworks jax --tuning tuned"
     assert f"(again: `{again}`)" in shown.report({"parity": rows}, run)
     assert "again:" not in shown.terminal({"parity": rows}, run)
+    outside = [row("forward", "./mine.py:build", "norm1", verdict="fail", tuning="")]
+    told = shown.report({"parity": outside}, run | {"command_line": f"{line} --impl ./mine.py:build"})
+    assert f"{kept} --framework torch,jax --images 'my cat.jpg' --impl ./mine.py:build --level forward" in told
+    assert "again:" not in shown.report({"parity": rows}, RUN)  # of an earlier version, which kept no line
+
+
+def test_a_run_that_broke_off_is_never_called_good() -> None:
+    for status, tone in (("running", "doubtful"), ("interrupted", "doubtful"), ("failed", "bad"), ("complete", "good")):
+        made = shown.document({"parity": passing()}, {"command": "parity", "status": status})
+        assert made.verdict.tone == tone
+        assert (made.verdict.word == "unfinished") == (status != "complete")
+        assert ("not finished" in shown.report({"parity": passing()}, {"status": status})) == (status != "complete")
+
+
+def test_what_failed_beside_the_rows_is_told_first_and_what_they_tell_is_not_said_twice() -> None:
+    rows = [row("layer", "jax", "norm1", verdict="error", reason="killed by signal 9")]
+    run = {"command": "parity", "failures": ["jax: killed by signal 9", "the disk is full"]}
+    made = shown.document({"parity": rows}, run)
+    assert [note.text for section in made.findings if section.title == "What failed" for note in section.blocks] == [
+        "the disk is full"
+    ]
+    assert shown.document({"parity": passing()}, run).verdict.tone == "doubtful"
