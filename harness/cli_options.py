@@ -83,14 +83,14 @@ def new_file(text: str, *, needed: bool = True) -> Decorator:
 
 
 def _writable(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    """Raises UsageError for what a file must not replace, a link alone being no loss."""
+    """Raises UsageError for what a file must not replace; a link to a file, or to nothing, is no loss."""
     if value is None:
         return None
     try:
-        mode = value.lstat().st_mode
+        mode = value.stat().st_mode
     except (OSError, ValueError):
         return value  # whoever writes it says what is wrong
-    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+    if not stat.S_ISREG(mode):
         raise click.UsageError(f"cannot write {str(value)!r}: it is there and no file; name a file to write", context)
     return value
 

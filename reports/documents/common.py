@@ -26,6 +26,7 @@ DEFAULTS = {"precision": "float32", "device": "cpu", "phase": "train-step", "inp
 OF_ONE_RUN = {"out": 1, "resume": 1, "overwrite": 0, "verbose": 0, "keep-impl": 0}  # options -> words that follow
 OTHER_NAMES = {"frameworks": ("framework",), "devices": ("gpus",)}  # options that say the same, or would contradict
 FAILED = "What failed"
+RESUMABLE = ("speed", "train", "paper")
 FACTS = ("status", "started", "finished", "arguments", "impl", "timings", "environment")
 
 
@@ -43,7 +44,7 @@ def document(
     kept = tuple(section for section in findings if section.blocks)
     if verdict.tone == "good" and any(section.title == FAILED for section in kept):
         verdict = replace(verdict, tone="doubtful", word="")
-    if unfinished(run) and verdict.tone != "bad":
+    if unfinished(run) and (verdict.tone != "bad" or not kept):
         verdict = replace(verdict, tone="bad" if run["status"] == "failed" else "doubtful", word="unfinished")
     return Document(
         title=f"alexbench {clean(str(run.get('command', '')))}".rstrip(),
@@ -53,7 +54,7 @@ def document(
         caveats=(*caveats, *unfinished(run)),
         machine=machine(run),
         signature=str(run.get("signature") or ""),
-        command=str(run.get("command_line") or ""),
+        command=again(run),
         facts=facts(run),
     )
 
@@ -124,7 +125,10 @@ def unfinished(run: Run) -> list[Note]:
     """That a run broke off, where it did."""
     if run.get("status") in (None, "complete"):
         return []
-    return [Note(text=f"The run was not finished (status {clean(str(run['status']))}).", tone="doubtful")]
+    said = f"The run was not finished (status {clean(str(run['status']))})."
+    if run.get("command") in RESUMABLE:
+        said += f" alexbench {run['command']} --resume FOLDER goes on with it."
+    return [Note(text=said, tone="doubtful")]
 
 
 def differing(differences: Iterable[Difference]) -> list[str]:
@@ -162,11 +166,17 @@ def facts(run: Run) -> dict[str, str]:
 
 def _flat(name: str, value: Any, depth: int = 0) -> dict[str, str]:
     if isinstance(value, Mapping) and depth < MAX_DEPTH:
-        return {key: said for inner in value for key, said in _flat(f"{name}.{inner}", value[inner], depth + 1).items()}
+        inner = (_flat(_within(name, key), value[key], depth + 1) for key in value)
+        return {fact: said for one in inner for fact, said in one.items()}
     if isinstance(value, list | tuple):
         value = ", ".join(str(item) for item in value)
     said = "" if value is None else str(value)
     return {} if not said else {name: said if len(said) <= MAX_SAID else f"{said[:MAX_SAID]}…"}
+
+
+def _within(name: str, inner: Any) -> str:
+    """`environment.machine`; a path, which may lie anywhere, stands apart."""
+    return f"{name} {inner}" if "/" in str(inner) else f"{name}.{inner}"
 
 
 def _listed(value: Any) -> Sequence[Any]:

@@ -37,7 +37,7 @@ MAX_EQUALS = 3  # that the sentence names
 MAX_PLACES = 3  # that one note names
 MAX_BRIEF_FAILURES = 8
 MAX_LAYERS = 3  # that a sentence names
-EMULATED = "* emulated devices share this machine's cores: they show the split is right, no speed-up is claimed"
+EMULATED = "*, emulated: devices that share this machine's cores show the split is right, no speed-up is claimed"
 METHOD = (
     "Step time is the geometric mean of the medians of the blocks in the steady state, with Student's 95 % interval of "
     "their logarithms; one block (n = 1) has none. Over stock is images/s of tuned over stock, paired within this "
@@ -58,14 +58,14 @@ SETTINGS = (
            format="gain", detail=Detail.BRIEF),
     Column("over_one", "Float64", "images/s of the split over those of one device.", label="over one device",
            brief_label="over one", format="gain", detail=Detail.BRIEF),
-    column("speed", "tflops", label="TFLOP/s"),
     column("speed", "fraction_of_peak", label="peak", format="share", detail=Detail.BRIEF, spare=1),
     column("speed", "peak_memory_mb", label="memory MB", brief_label="MB", detail=Detail.BRIEF, spare=2),
     column("speed", "joules_per_image", label="J/image", detail=Detail.BRIEF),
+    column("speed", "stable", format="flag", detail=Detail.BRIEF),
+    column("speed", "tflops", label="TFLOP/s"),
     column("speed", "compile_s", label="compile s"),
     column("speed", "first_step_s", label="first step s"),
     Column("loss", meaning="Loss of the first and of the last step."),
-    column("speed", "stable", format="flag", detail=Detail.BRIEF),
     Column("parity", meaning="Verdict on the very program that was timed; its worst error as a share of the limit."),
 )  # fmt: skip
 LAYERS = (
@@ -85,7 +85,8 @@ PEAK = (
     *columns("peak", ("probe", "framework", "device", "precision", "size")),
     column("peak", "step_ms", label="step ms"),
     column("peak", "step_ms_high", label="slowest round ms"),
-    Column("reached", meaning="What the probe reached in its fastest round."),
+    column("peak", "tflops", label="TFLOP/s"),
+    column("peak", "gb_per_s", label="GB/s"),
     column("peak", "best", label="held against"),
 )
 EXCHANGE = (
@@ -102,7 +103,7 @@ def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
     bad = len(failed) == len(found) or any(text(row, "status") in BAD for row in failed)
     return common.document(
         run,
-        Verdict(_sentence(found), "bad" if bad else "good", "" if bad else "measured"),
+        Verdict(_sentence(found, len(tables["sample"])), "bad" if bad else "good", "" if bad else "measured"),
         [
             *_panels(found, tables["peak"]),
             *_pictures(tables, run),
@@ -281,16 +282,9 @@ def _part(part: Interval) -> str:
 
 
 def _peaks(peak: pd.DataFrame) -> Section:
-    rows = [{**row, "reached": _reached(row)} for row in records(peak)]
+    rows = records(peak)
     table = Table(columns=PEAK, rows=rows, signed=True, caption="What each probe reached")
     return Section(title="Peaks", lead=PEAKS, detail=Detail.FULL, blocks=[table] if rows else [])
-
-
-def _reached(row: Row) -> str:
-    tflops, copied = number(row, "tflops"), number(row, "gb_per_s")
-    if text(row, "probe") == "copy" and copied is not None:
-        return f"{figure(copied)} GB/s"
-    return "" if tflops is None else flops(tflops)
 
 
 def _exchange(exchange: pd.DataFrame) -> Section:
@@ -307,10 +301,11 @@ def _checks(tables: Mapping[str, pd.DataFrame], run: Run) -> list[Block]:
     return [*parity.findings(tables, run), *parity.sections(tables, run)]
 
 
-def _sentence(found: Sequence[Row]) -> str:
+def _sentence(found: Sequence[Row], samples: int) -> str:
     """What was measured, the fastest, and what tuning gained."""
     if not found:
-        return "Nothing was measured."
+        begun = f"No setting was measured to its end; sample.csv has {plural(samples, 'sample')}."
+        return begun if samples else "Nothing was measured."
     done = [row for row in found if is_measured(row)]
     unstable = sum(text(row, "stable") == "no" for row in done)
     parts = [

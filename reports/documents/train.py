@@ -45,7 +45,7 @@ ALT = "Loss and top-1 error of each training by epoch, and the loss of the first
 def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
     """The document of a training run."""
     training, loss = tables["training"], tables["loss"]
-    found = summary.results(training)
+    found, failed = summary.results(training), common.failures(run)
 
     def curves() -> Drawing | None:
         from reports.figures import curves
@@ -54,7 +54,7 @@ def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
 
     return common.document(
         run,
-        _verdict(found, len(run.get("failures") or ())),
+        _verdict(found, len(failed.blocks), "so far" if common.unfinished(run) else "at the end"),
         [
             *map(_panel, summary.panels(found)),
             Section(title="What the trainings left", quiet=True, blocks=_left(run)),
@@ -67,7 +67,7 @@ def document(tables: Mapping[str, pd.DataFrame], run: Run) -> Document:
                 closed=True,
             ),
         ],
-        [common.failures(run)],
+        [failed],
     )
 
 
@@ -117,7 +117,7 @@ def _epochs(key: Key, rows: Sequence[Row]) -> Section:
     return Section(title=name, blocks=blocks, detail=Detail.FULL)
 
 
-def _verdict(found: Sequence[Row], failed: int) -> Verdict:
+def _verdict(found: Sequence[Row], failed: int, when: str) -> Verdict:
     if not found:
         return Verdict(
             f"No epoch was finished; {plural(failed, 'failure')}." if failed else "Nothing was trained.", "bad"
@@ -128,5 +128,5 @@ def _verdict(found: Sequence[Row], failed: int) -> Verdict:
     parts += [plural(failed, "failure")] if failed else []
     ends = [(row["name"], number(row, "top1_error")) for row in found]
     told = [f"{name} {percent(error)}%" for name, error in ends if error is not None]
-    parts += [f"top-1 error at the end: {', '.join(told)}"] if told else []
+    parts += [f"top-1 error {when}: {', '.join(told)}"] if told else []
     return Verdict("; ".join(parts) + ".", "bad" if broken or failed else "good")

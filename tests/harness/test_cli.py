@@ -232,3 +232,10 @@ def test_an_error_of_ours_shows_where_and_is_no_verdict(
     shown = capsys.readouterr().err
     assert "Traceback" in shown
     assert shown.endswith("please report it with the lines above\n")
+
+
+def test_a_link_is_judged_by_what_it_leads_to(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+    assert "it is there and no file" in refusal("compare", "a", "b", "--out", str(link))
+    assert link.is_symlink()

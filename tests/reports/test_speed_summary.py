@@ -393,3 +393,12 @@ def test_a_folder_gets_the_pictures_it_has_rows_for(
     assert report.startswith(f"# alexbench {command}")
     assert all(f"]({name})" in report for name in files)
     assert ("## Levels" in report) == ("parity" in rows)
+
+
+def test_a_run_that_was_broken_off_within_a_setting_says_where_its_samples_are() -> None:
+    [row] = [speed("torch", "tuned")]
+    taken = {"sample": speed_rows.samples(row), "speed": []}
+    told = shown.document(taken, RUN | {"status": "interrupted", "failures": ["interrupted"]})
+    assert told.verdict.sentence.startswith("No setting was measured to its end; sample.csv has ")
+    assert (told.verdict.tone, told.verdict.word) == ("doubtful", "unfinished")
+    assert "alexbench speed --resume FOLDER goes on with it" in told.caveats[-1].text

@@ -132,3 +132,10 @@ def test_a_long_training_shows_its_last_epochs_in_the_report() -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(None, ""), (47.2, "47.2 s"), (720, "12 min"), (19_080, "5.3 h")])
 def test_durations_have_the_unit_of_their_size(seconds: float | None, said: str) -> None:
     assert written(seconds, "duration") == said
+
+
+def test_a_training_that_broke_off_has_errors_so_far_and_its_interruption_is_no_failure() -> None:
+    run = RUN | {"status": "interrupted", "failures": ["interrupted"]}
+    verdict = shown.document(training_rows.tables(("torch",), epochs=2), run).verdict
+    assert "top-1 error so far: torch" in verdict.sentence
+    assert "failure" not in verdict.sentence and verdict.tone == "doubtful"
