@@ -78,8 +78,8 @@ class Told:
         return clean(str(self.run.facts.get("started") or ""))[:19].replace("T", " ")
 
 
-def document(runs: Sequence[Told]) -> Document:
-    """The document of at least one run, in order of time."""
+def document(runs: Sequence[Told], left_out: Sequence[str] = ()) -> Document:
+    """The document of at least one run, in order of time; `left_out` says why other folders are not among them."""
     found = summary.history([one.run for one in runs])
     machines = {common.machine(one.run.facts) for one in runs}
     sections = [
@@ -95,7 +95,7 @@ def document(runs: Sequence[Told]) -> Document:
         verdict=_verdict(found, runs),
         sections=tuple(section for section in sections if section.blocks),
         findings=(Section(title="Steps", blocks=steps),) if steps else (),
-        caveats=_warnings(found, runs),
+        caveats=(*_warnings(found, runs), *_left_out(left_out)),
         machine=machines.pop() if len(machines) == 1 else "",
     )
 
@@ -160,6 +160,12 @@ def _warnings(found: History, runs: Sequence[Told]) -> tuple[Note, ...]:
         *([f"So it did {rest} more times, as the table of changes says."] if rest > 0 else []),
     ]
     return tuple(Note(text=line, tone="doubtful") for line in told)
+
+
+def _left_out(reasons: Sequence[str]) -> list[Note]:
+    told = [Note(text=f"Left out: {clean(reason)}", tone="doubtful") for reason in reasons[:MAX_WARNINGS]]
+    rest = len(reasons) - MAX_WARNINGS
+    return [*told, *([Note(text=f"Left out: {rest} more.", tone="doubtful")] if rest > 0 else [])]
 
 
 def _table(runs: Sequence[Told], *, one_machine: bool) -> Section:
