@@ -11,22 +11,26 @@ from pathlib import Path
 MIN_HOST, MIN_USER = 4, 3  # characters of a name: shorter ones are syllables of other words
 # A host or a user may be called as something that every page speaks of, and then tells nobody anything.
 COMMON = frozenset({
-    "alexbench", "alexnet", "audit", "cuda", "default", "device", "evaluate", "host", "image", "images", "jax",
-    "local", "localhost", "machine", "network", "paper", "parity", "report", "root", "runner", "runs", "speed",
-    "stock", "tensorflow", "test", "torch", "train", "tuned", "user", "worker",
+    "adam", "admin", "alexbench", "alexnet", "all", "and", "audit", "batch", "build", "cpu", "cuda", "data", "default",
+    "device", "docker", "error", "evaluate", "file", "float32", "for", "forward", "gpu", "host", "image", "images",
+    "jax", "layer", "level", "linux", "local", "localhost", "machine", "max", "mean", "model", "net", "network", "node",
+    "nobody", "none", "paper", "parity", "pass", "pool", "python", "relu", "report", "root", "run", "runner", "runs",
+    "seed", "server", "sgd", "speed", "split", "step", "stock", "tensorflow", "test", "the", "time", "torch", "train",
+    "training", "tuned", "ubuntu", "user", "weights", "worker", "yes",
 })  # fmt: skip
 
-_PART = r"[^\s\\/\"'`<>|,;:*?()\[\]{}…]+"  # of a path, where no quotes say how far it goes
-_ROOT = r"(?:[A-Za-z]:[\\/]+|\\\\+|/+)"  # of an absolute path: C:\, \\server, /
-_TILDE = r"~(?:[A-Za-z_][\w.-]*)?"  # somebody's home folder; ~3 is a number
+_PART = r"[^\s\\/\"'`<>|,;:*?()\[\]{}…]++"  # of a path, where no quotes say how far it goes
+_ROOT = r"(?:[A-Za-z]:[\\/]++|\\\\++|/++)"  # of an absolute path: C:\, \\server, /
+_TILDE = r"~(?:[A-Za-z_][\w.-]*+)?"  # somebody's home folder; ~3 is a number
 _PATHS = re.compile(
     # An address of the network stays, without the user's name and password in it.
-    rf"(?P<address>\b(?!file:)[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/@\"'<>]+@)?(?P<rest>[^\s\"'<>]*)"
+    # It is found by what stands behind its scheme: to look for schemes from each word on takes forever.
+    rf"(?P<address>(?<=[A-Za-z0-9+.-])(?<!file)://)(?:[^\s/@\"'<>]++@)?(?P<rest>[^\s\"'<>]*+)"
     # Within quotes a path may hold spaces.
-    rf"|(?P<quote>[\"'`])(?P<quoted>(?:file://+)?(?:{_ROOT}|{_TILDE}[\\/])[^\"'`\n]*)(?P=quote)"
+    rf"|(?P<quote>[\"'`])(?P<quoted>(?:file://)?(?:{_ROOT}|{_TILDE}[\\/])[^\"'`\n]*+)(?P=quote)"
     # Beside a word or a percent sign a slash means "per" or "or", after a dot, a tilde or … the path is not absolute.
     rf"|(?P<bare>(?:file://+|(?<![\w.…~/%\\:])[A-Za-z]:[\\/]+|(?<![\w.…~/%\\])(?:\\\\+|/)|(?<![\w.…/\\]){_TILDE}[\\/]+"
-    rf"|(?=/(?:home|Users)/)/){_PART}(?:[\\/]+{_PART})*[\\/]*)"
+    rf"|(?=/(?:home|Users)/)/){_PART}(?:[\\/]+{_PART})*+[\\/]*+)"
 )
 _HOME = re.compile(
     rf"^(?:(?:[A-Za-z]:)?[\\/]+(?:home|Users)[\\/]+(?P<user>[^\\/]+)|/root|{_TILDE})(?=[\\/]|$)", re.IGNORECASE
@@ -44,21 +48,16 @@ class Private:
         """
         self._folders = sorted({_even(folder) for folder in folders} - {""}, key=len, reverse=True)
         self._home, self._user = (home, Path(home).name) if home is not None else _own()
-        self._private_user = len(self._user) >= MIN_USER and self._user.lower() not in COMMON
         host = socket.gethostname() if host is None else host
-        hosts = [one for one in (host, host.partition(".")[0]) if len(one) >= MIN_HOST and one.lower() not in COMMON]
-        self._hosts = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, hosts))})(?![\w-])", re.IGNORECASE)
-        self._has_host = bool(hosts)
-        name = re.escape(self._user)
-        self._in_path = re.compile(rf"(?<=[\\/]){name}(?![\w.-])|(?<![\w.-]){name}(?=[\\/]|@\w)")
+        known = ((host, MIN_HOST), (host.partition(".")[0], MIN_HOST), (self._user, MIN_USER))
+        names = [re.escape(one) for one, least in known if len(one) >= least and one.lower() not in COMMON]
+        self._names = re.compile(rf"(?<![\w-])(?:{'|'.join(names)})(?![\w-])", re.IGNORECASE) if names else None
 
     def __call__(self, said: str) -> str:
         """The text without absolute paths, home folders, and the names of this host and user."""
         if "/" in said or "\\" in said:
             said = _PATHS.sub(self._path, said)
-        if self._private_user and self._user in said:
-            said = self._in_path.sub("…", said)
-        return self._hosts.sub("…", said) if self._has_host else said
+        return self._names.sub("…", said) if self._names else said
 
     def _path(self, found: re.Match[str]) -> str:
         if found["address"]:
