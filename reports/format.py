@@ -206,8 +206,9 @@ class Format(NamedTuple):
 
     full: Callable[[Any], str]
     brief: Callable[[Any], str]  # where room is scarce
-    numeric: bool = True  # set to the right, and sorted as numbers
+    numeric: bool = True  # sorted as numbers, and set to the right
     missing: str = ""  # of a value that is not there
+    beside_numbers: bool = False  # set to the right, though it is none
 
 
 def _of_number(write: Callable[[float], str], missing: str = "") -> Format:
@@ -259,7 +260,10 @@ FORMATS: dict[str, Format] = {
     "split": Format(
         lambda value: clean(str(value)), lambda value: clean(str(value)).replace(" emulated", "*"), numeric=False
     ),
-    "flag": Format(lambda value: clean(str(value)), lambda value: clean(str(value))),
+    "flag": Format(
+        lambda value: clean(str(value)), lambda value: clean(str(value)), numeric=False, beside_numbers=True
+    ),
+    "told": Format(lambda value: clean(str(value)), lambda value: clean(str(value))),  # words that know their number
     "gain": _of_interval(lambda found: claimed(found, figure), lambda found: briefly_claimed(found, figure)),
     "factor": _of_interval(factor, lambda found: briefly(found, _three, "x")),
     "share": _of_number(share),

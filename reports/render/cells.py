@@ -42,8 +42,13 @@ def said(row: Row, column: Column, *, brief: bool = False) -> str:
 
 
 def is_numeric(column: Column) -> bool:
-    """Whether it is set to the right and sorted by value."""
+    """Whether it is sorted by value."""
     return FORMATS[column.written_as].numeric
+
+
+def is_right(column: Column) -> bool:
+    """Whether it is set to the right."""
+    return is_numeric(column) or FORMATS[column.written_as].beside_numbers
 
 
 def numbered(rows: Sequence[Row]) -> tuple[list[str], list[int | None]]:

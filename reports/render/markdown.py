@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 from reports.document import Block, Document, Note, Picture, Section, Table
@@ -10,6 +11,11 @@ from reports.render import cells
 from reports.schema import Detail
 
 ENDING = ".png"  # of the pictures beside it
+# What is markup wherever it stands: _ beside a word's end only, & of an entity, the middle of [words](address).
+_INLINE = re.compile(r"[\\<*`~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|(?<=\])\(")
+# And what is at the beginning of a line, or a # at the end of a heading.
+_START = re.compile(r"^[#>=\[]|^[-+](?=[ -]|$)|#$")
+_NUMBER = re.compile(r"^\d+(?=[.)](?: |$))")
 
 
 def text(document: Document, pictures: Collection[str] = ()) -> str:
@@ -25,7 +31,7 @@ def text(document: Document, pictures: Collection[str] = ()) -> str:
 
 def escaped(said: str) -> str:
     """Text of a sentence, list or heading, as one line without what Markdown would take for markup."""
-    return _without(said, ("\\", "<", "*", "`", "_"))
+    return _NUMBER.sub(r"\g<0>\\", _START.sub(r"\\\g<0>", _INLINE.sub(r"\\\g<0>", clean(said))))
 
 
 def code(said: str) -> str:
@@ -61,7 +67,8 @@ def _block(block: Block, level: int, pictures: Collection[str]) -> list[str]:
         return _section(block, level + 1, pictures)
     if isinstance(block, Picture):
         there = block.file or (f"{block.name}{ENDING}" if block.name in pictures else "")
-        return [f"![{escaped(block.alt)}]({there})"] if there else []
+        alt = re.sub(r"[\[\]]", r"\\\g<0>", escaped(block.alt))
+        return [f"![{alt}]({there})"] if there else []
     return _table(block) if isinstance(block, Table) else []
 
 
@@ -98,8 +105,8 @@ def _table(given: Table) -> list[str]:
                 line.append("" if number is None else str(number))
             listed = "Signatures:\n\n" + "\n".join(f"{place}. {code(one)}" for place, one in enumerate(signatures, 1))
     left = len(given.rows) - len(rows)
-    more = f"{plural(left, 'more row')} in {code(given.file)}." if left and given.file else ""
-    return [table(header, lines, [cells.is_numeric(column) for column in columns]), more, listed]
+    more = f"{plural(left, 'more row')}{f' in {code(given.file)}' if given.file else ''}." if left else ""
+    return [table(header, lines, [cells.is_right(column) for column in columns]), more, listed]
 
 
 def _facts(document: Document) -> Iterator[str]:
@@ -112,12 +119,4 @@ def _facts(document: Document) -> Iterator[str]:
 
 
 def _cell(said: str) -> str:
-    return _without(said, ("\\", "|", "<", "*", "`"))
-
-
-def _without(said: str, markup: Sequence[str]) -> str:
-    """Backslashes before these, and before the middle of `[words](address)`."""
-    said = clean(said)
-    for sign in markup:
-        said = said.replace(sign, "\\" + sign)
-    return said.replace("](", "]\\(")
+    return _INLINE.sub(r"\\\g<0>", clean(said)).replace("|", "\\|")

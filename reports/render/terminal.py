@@ -123,7 +123,7 @@ def _table(table: Table, width: int) -> list[RenderableType]:
         box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim", show_header=not table.quiet
     )
     for column in columns:
-        side = "right" if cells.is_numeric(column) else "left"
+        side = "right" if cells.is_right(column) else "left"
         grid.add_column(Text(_heading(column)), justify=side, overflow="fold")  # type: ignore[arg-type]
     last: str | None = None
     for place, row in enumerate(rows):
@@ -162,6 +162,6 @@ def _width(columns: Sequence[Column], rows: Sequence[Row], *, brief: bool) -> in
     wide = 0
     for column in columns:
         longest = max(len(cells.said(row, column, brief=brief)) for row in rows)
-        longest = longest if cells.is_numeric(column) else min(longest, FOLDED)
+        longest = longest if cells.is_right(column) else min(longest, FOLDED)
         wide += 1 + max(len(_heading(column)), longest)
     return wide - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ import parity_rows
 import pytest
 import speed_rows
 import training_rows
+from markdown_it import MarkdownIt
 from rich.progress import Progress, TextColumn
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
-from reports import tables
+from reports import documents, tables
 from reports import write as run_report
-from reports.document import Document, Picture, Section, Verdict
+from reports.document import Document, Note, Picture, Section, Table, Verdict
 from reports.format import clean, visible
 from reports.render import markdown
 from reports.render.terminal import Console, say
+from reports.schema import Column
 
 EVIL = "\x1b[2J\x9b31m\u202e\u200b[red]<script>`x` *y* | [a](b)\x07"
 SPELLED = r"\x1b[2J\x9b31m\u202e\u200b[red]<script>`x` *y* | [a](b)\x07"
@@ -66,7 +69,7 @@ def test_a_cell_is_one_line() -> None:
 def test_a_terminal_obeys_nothing_but_the_programs_own_styles() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, color_system="standard", width=200)
-    table = Table(title=Text(EVIL))
+    table = Grid(title=Text(EVIL))
     table.add_row(Text(EVIL, style="bold red"))
     console.print(table)
     console.print(EVIL, markup=False, soft_wrap=True)
@@ -151,16 +154,91 @@ def test_markdown_takes_no_word_for_markup(said: str, written: str) -> None:
     assert markdown.escaped(said) == written
 
 
+NASTY = (
+    "# ",
+    "- ",
+    "+ ",
+    "1. ",
+    "12) ",
+    "> ",
+    "=",
+    "---",
+    "[x] ",
+    "[a]: http://a ",
+    "~~s~~ ",
+    "&lt;b&gt; ",
+    "](http://a) ",
+)
+HARMLESS = ("a-b 1.5 3 > 2", "-1.5 e", "top_1_error = 5 %", "R&D, A & B", "(see [1], [2])", "1.5. and 2")
+
+
+@pytest.mark.parametrize("said", HARMLESS)
+def test_markdown_leaves_harmless_words_as_they_are(said: str) -> None:
+    assert markdown.escaped(said) == said
+
+
+def structure(report: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """What a renderer makes of it, without its words."""
+    parsed = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(report)
+    inner = [token for block in parsed for token in (block.children or [block])]
+    return [(token.type, token.tag, token.attrs) for token in inner if token.type not in ("text", "code_inline")]
+
+
+def shown_words(report: str) -> str:
+    parsed = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(report)
+    return "\n".join(token.content for block in parsed for token in block.children or ())
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+@pytest.mark.parametrize("command", RUNS)
+def test_a_report_is_built_the_same_whatever_words_come_from_outside(command: str, nasty: str) -> None:
+    facts, given = RUNS[command]
+
+    def told(word: str) -> str:
+        rows = {
+            kind: [
+                {**row, **{key: f"{word}{row[key]}" for key in TEXTS if isinstance(row.get(key), str)}} for row in found
+            ]
+            for kind, found in given.items()
+        }
+        run = {**facts, "failures": [word, f"{word}x"], "machine": word, "signature": f"{word}y"}
+        return markdown.text(documents.of_rows(rows, run))
+
+    report = told(nasty)
+    assert structure(report) == structure(told("word "))
+    assert nasty.strip() in shown_words(report)
+
+
+@pytest.mark.parametrize("nasty", [*NASTY, "[a]", "a]"])
+def test_a_note_a_heading_and_a_cell_are_the_words_they_were(nasty: str) -> None:
+    table = Table(columns=[Column("a"), Column("b")], rows=[{"a": nasty, "b": f"{nasty}b"}])
+    blocks = [Note(text=f"{nasty}text"), table, Note(status=nasty, title=nasty, text=nasty)]
+    sections = [Section(title=f"{nasty}#", lead=nasty, blocks=blocks), Section(title="p", blocks=[Note(text=nasty)])]
+    told = markdown.text(Document(title=nasty, verdict=Verdict(nasty), caveats=[Note(text=nasty)], sections=sections))
+    calm = told.replace(markdown.escaped(nasty), "word")
+    assert not {"link_open", "s_open", "html_inline", "hr", "blockquote_open"} & {kind for kind, *_ in structure(told)}
+    assert [kind for kind, *_ in structure(told)] == [kind for kind, *_ in structure(calm)]
+    assert f"{nasty}text" in shown_words(told) and f"{nasty}#" in shown_words(told)
+    assert f"{nasty}b" in shown_words(told)
+
+
+def test_a_cut_table_says_how_many_rows_more_there_are() -> None:
+    table = Table(columns=[Column("a")], rows=[{"a": "x"}] * 3, most=1)
+    section = Section(title="s", blocks=[table, replace(table, file="a.csv")])
+    told = markdown.text(Document(title="t", verdict=Verdict("v"), sections=[section]))
+    assert "2 more rows.\n" in told and "2 more rows in `a.csv`.\n" in told
+
+
 def test_a_picture_is_named_by_its_title_as_text() -> None:
     picture = Picture(name="a", title="of `x` [a](b)", alt="`x` [a](b)")
     section = Section(title=picture.title, blocks=[picture])
     told = markdown.text(Document(title="t", verdict=Verdict("v"), sections=[section]), ["a"])
     assert r"## of \`x\` [a]\(b)" in told
-    assert r"![\`x\` [a]\(b)](a.png)" in told
+    assert r"![\`x\` \[a\]\(b)](a.png)" in told
 
 
 def test_a_word_between_colons_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table("a", box=None)
+    table = Grid("a", box=None)
     table.add_row(":dog:")
     Console().print(table)
     say("imagefolder:dog: train")

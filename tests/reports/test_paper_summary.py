@@ -240,7 +240,7 @@ def test_no_line_of_a_pipe_is_wider_than_80_columns() -> None:
 
 def test_every_claim_of_a_note_is_in_the_report_with_both_figures_and_its_verdict() -> None:
     said = report({"ledger": [*notes(), *ledger()]})
-    assert "## The notes' claims" in said and "### Note 004, 004\\_made.txt" in said
+    assert "## The notes' claims" in said and "### Note 004, 004_made.txt" in said
     for row in notes():
         [line] = [line for line in said.splitlines() if f"| {row['claim']} |" in line]
         assert f"| {row['paper']} | {row['ours']} | {row['verdict']} |" in line and (row["note"] or "") in line
