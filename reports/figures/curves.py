@@ -80,7 +80,8 @@ def _curve(rows: Sequence[Row], along: str, name: str) -> list[Spot]:
         if (place := number(row, along)) is not None and (value := measured(row, name)) is not None
     ]
     if name == "top1_error":
-        return [Spot(x, 100 * y, f"{along} {x:g}", f"{percent(y)} %" if math.isfinite(y) else "NaN") for x, y in found]
+        said = [f"{percent(y)} %" if math.isfinite(y) else "NaN" for _, y in found]
+        return [Spot(x, 100 * y, f"{along} {x:g}", one, y) for (x, y), one in zip(found, said, strict=True)]
     return [Spot(x, y, f"{along} {x:g}", written(y, "loss") if math.isfinite(y) else "NaN") for x, y in found]
 
 

@@ -38,9 +38,8 @@ def figure(audit: pd.DataFrame, run: Mapping[str, Any]) -> Drawing | None:
         known = [(y, row, value) for y, row in enumerate(rows) if (value := number(row, column)) is not None]
         heights, ends = [y + (turn - 0.5) * 0.36 for y, _, _ in known], [max(value, low) for _, _, value in known]
         bars = axes.barh(heights, [end - low for end in ends], 0.34, low, color=colour, label=name, zorder=3)
-        style.mark(
-            drawn, bars.patches, name, [(_label(row), written(number(row, column), "change")) for _, row, _ in known]
-        )
+        points = [(_label(row), written(value, "change")) for _, row, value in known]
+        style.mark(drawn, bars.patches, name, points, [value for *_, value in known])
         for end, y, (_, row, _) in zip(ends, heights, known, strict=True):
             style.say(axes, written(number(row, column), "change"), (end, y), (4, 0), color=style.QUIET)
     axes.set_yticks(range(len(rows)), [style.folded(_label(row), MAX_LABEL) for row in rows])

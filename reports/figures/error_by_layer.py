@@ -64,7 +64,8 @@ def figure(parity: pd.DataFrame, layers: Sequence[str] = ()) -> Drawing | None:
         if at:
             ends = [place - SEGMENT for place in at.values()], [place + SEGMENT for place in at.values()]
             lines = axes.hlines([values[layer] for layer in at], *ends, label=label, zorder=2, **LIMITS[label][1])
-            style.mark(drawn, lines, label, [(layer, written(values[layer], "short")) for layer in at])
+            told = [(layer, written(values[layer], "short")) for layer in at]
+            style.mark(drawn, lines, label, told, [values[layer] for layer in at])
     frameworks, places = list(dict.fromkeys(name for name, _ in who)), style.places(rows)
     for (framework, tuning), values in series.items():
         aside = BESIDE * ((frameworks.index(framework) + 0.5) / len(frameworks) - 0.5)
@@ -94,7 +95,8 @@ def _series(
     """A marker at every layer. Zero and infinity have no place on a log scale: they stand on its edges."""
     low, high = axes.get_ylim()
     spots = [
-        Spot(x, min(max(y, low), high) if math.isfinite(y) else high, layer, written(y, "short")) for x, layer, y in at
+        Spot(x, min(max(y, low), high) if math.isfinite(y) else high, layer, written(y, "short"), y)
+        for x, layer, y in at
     ]
     inside = [(x, y) for x, _, y in at if math.isfinite(y) and y > 0]
     line = axes.plot([x for x, _ in inside], [y for _, y in inside], linewidth=0.5, color=look["color"])

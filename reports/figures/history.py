@@ -108,7 +108,9 @@ def _spot(point: Point, aside: float, runs: Sequence[str]) -> Spot:
     found = point.images
     assert found is not None  # it was measured
     doubt = ", not stable" if text(point.row, "stable") == "no" else ""
-    return Spot(point.run + 1 + aside, found.value, runs[point.run], interval(found, figure, " images/s") + doubt)
+    return Spot(
+        point.run + 1 + aside, found.value, runs[point.run], interval(found, figure, " images/s") + doubt, found
+    )
 
 
 def _levels(series: Series) -> list[tuple[float, int, int]]:

@@ -140,7 +140,7 @@ def _draw_points(drawn: Drawing, axes: Axes, points: Sequence[Point], places: Ma
         style.mark(drawn, style.segments(axes, ends, color=look["color"], linewidth=0.8, zorder=3), name)
         for is_step, star in ((True, {"marker": "*", "markersize": 13}), (False, {})):
             spots = [
-                Spot(point.intensity, point.tflops.value, point.name, interval(point.tflops, flops))
+                Spot(point.intensity, point.tflops.value, point.name, interval(point.tflops, flops), point.tflops)
                 for point in own
                 if (point.name == STEP) == is_step
             ]

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -23,6 +24,7 @@ from matplotlib.lines import Line2D
 
 from reports import atomic, signatures
 from reports.format import Row, clean, text
+from reports.statistics import Interval
 
 # Every colour of a figure's SVG, for who shows it on other paper. Series are Okabe and Ito's, told apart by every kind
 # of eye; black is not quite black, because matplotlib does not write that one down.
@@ -109,6 +111,7 @@ class Spot(NamedTuple):
     y: float
     at: str  # where, in words
     value: str  # in words
+    number: float | Interval | None = None  # that the words tell; y where None
 
 
 class Mark(NamedTuple):
@@ -117,6 +120,7 @@ class Mark(NamedTuple):
     series: str
     panel: str  # its title, empty where there is one panel
     points: tuple[tuple[str, str], ...]  # where and value, of each marker or bar in the order of the SVG
+    numbers: tuple[float | Interval | None, ...] = ()  # that the values tell, where they are known
 
 
 class Drawing(Figure):
@@ -201,28 +205,37 @@ def drawing(
 
 
 def mark(
-    drawn: Drawing, artists: Artist | Iterable[Artist], series: str, points: Iterable[tuple[str, str]] = ()
+    drawn: Drawing,
+    artists: Artist | Iterable[Artist],
+    series: str,
+    points: Iterable[tuple[str, str]] = (),
+    numbers: Iterable[float | Interval | None] = (),
 ) -> None:
     """Note what artists show, as (where, value): one artist with all the points, or several with a point each.
 
-    Without points they only belong to the series, as intervals and lines between markers do.
+    `numbers` are what the values tell, where they are known. Without points the artists only belong to the series, as
+    intervals and lines between markers do.
     """
     each = [artists] if isinstance(artists, Artist) else list(artists)
-    texts = [(clean(at), clean(value)) for at, value in points]
+    texts = list(zip_longest([(clean(at), clean(value)) for at, value in points], numbers))
     shares = [texts] if len(each) == 1 else [[point] for point in texts] or [[] for _ in each]
     titles = {axes: axes.get_title(loc="left") for axes in drawn.panels if len(drawn.panels) > 1}
     for artist, share in zip(each, shares, strict=True):
         gid = f"{_slug(series)}-{len(drawn.marks) + 1}"
         artist.set_gid(gid)
         panel = next((title for axes, title in titles.items() if axes is artist.axes), "")
-        drawn.marks[gid] = Mark(clean(series), clean(panel), tuple(share))
+        drawn.marks[gid] = Mark(
+            clean(series), clean(panel), tuple(point for point, _ in share), tuple(found for _, found in share)
+        )
 
 
 def plot(drawn: Drawing, axes: Axes, series: str, spots: Sequence[Spot], **settings: Any) -> Line2D:
     """A curve whose markers are noted. `settings` are those of `Axes.plot`."""
     [line] = axes.plot([spot.x for spot in spots], [spot.y for spot in spots], **settings)
     first, every = settings.get("markevery", (0, 1))
-    mark(drawn, line, series, [(spot.at, spot.value) for spot in spots[first::every] if math.isfinite(spot.y)])
+    seen = [spot for spot in spots[first::every] if math.isfinite(spot.y)]
+    numbers = [spot.y if spot.number is None else spot.number for spot in seen]
+    mark(drawn, line, series, [(spot.at, spot.value) for spot in seen], numbers)
     return line
 
 

@@ -179,7 +179,13 @@ def _curves(drawn: Drawing, axes: Axes, places: Mapping[str, int], rows: Sequenc
         look = style.look(places[text(found[0], "framework")], hollow=stock)
         aside = 2 ** (ASIDE * (place - (len(series) - 1) / 2))  # so that no error bar hides another
         spots = [
-            Spot(row["batch_size"] * aside, _images(row).value, f"batch {text(row, 'batch_size')}", _value(row))
+            Spot(
+                row["batch_size"] * aside,
+                _images(row).value,
+                f"batch {text(row, 'batch_size')}",
+                _value(row),
+                _images(row),
+            )
             for row in found
         ]
         _intervals(drawn, axes, ((spot.x, row) for spot, row in zip(spots, found, strict=True)), reach, look["color"],
@@ -226,7 +232,7 @@ def _bars(
             linewidth=1.2, hatch=HATCH if emulated else None, linestyle="--" if stock else "-",
         )  # fmt: skip
         gain = (gains or {}).get(summary.setting(row), "")
-        style.mark(drawn, bar.patches, _series(row), [(label, _value(row, gain))])
+        style.mark(drawn, bar.patches, _series(row), [(label, _value(row, gain))], [_images(row)])
         _intervals(drawn, axes, [(y, row)], reach, style.INK, upright=False)
         end = min(reach, _images(row).high or _images(row).value)
         style.say(axes, "  ".join([_brief(row), *_doubts(row, gain)]), (end, y), (5, 0))

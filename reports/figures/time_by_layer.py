@@ -116,7 +116,8 @@ def _draw(
         bars = PolyCollection(corners, zorder=1, **look)  # one artist: it is drawn quickly
         axes.add_collection(bars, autolim=False)
         at = [part.layer if part.layer == REST else f"{part.layer} {which}" for part in own]
-        style.mark(drawn, bars, name, zip(at, (interval(part.ms, digits, " ms") for part in own), strict=True))
+        points = zip(at, (interval(part.ms, digits, " ms") for part in own), strict=True)
+        style.mark(drawn, bars, name, points, [part.ms for part in own])
     known = [(part, names.index(part.layer) + ASIDE.get(part.which, 0.0)) for part in parts if part.ms.known]
     ends = [((part.start + (part.ms.low or 0.0), y), (min(part.high, longest), y)) for part, y in known]
     style.mark(drawn, style.segments(axes, ends, color=style.INK, linewidth=0.9), name)
