@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import resources
+from itertools import zip_longest
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from reports.schema import Column, Detail
 from reports.statistics import Interval
 
 MAX_ROWS = 1_000  # of a table that does not say itself how many it shows
+MAX_TEXT = 8_000  # characters of a single text
 MAX_IMAGE_BYTES = 4_000_000
 MAX_IMAGE_PIXELS = 40_000_000
 MAX_LINE = 32  # characters of a cell that are kept on one line
@@ -38,6 +40,8 @@ DENSE = 2  # cells for each figure, up to which a picture's table has a column a
 MAX_HEADING = 6  # HTML has no smaller one
 
 SIGNS = {"good": ("✓", "ok"), "doubtful": ("!", "doubtful"), "bad": ("✗", "failed")}  # beside the tone's colour
+CUT = "… (cut; whole in the run's tables)"
+RUN = "run"  # the column whose cells name runs: each leads to its page
 THE_RUN = "The run"
 FACTS = {"": THE_RUN, "arguments": "Options", "timings": "Times", "environment": "Environment"}
 
@@ -61,6 +65,16 @@ class Cell(NamedTuple):
     beside: str = ""  # an interval's ends, which step back behind the figure
     value: str = ""  # the number with all its digits, and both ends of an interval; empty where the words say it
     style: str = ""  # CSS classes
+
+
+class _Told(NamedTuple):
+    """A cell's words for a number, which is kept beside them where it is known."""
+
+    said: str
+    number: float | Interval | None
+
+    def __str__(self) -> str:
+        return self.said
 
 
 class Entry(NamedTuple):
@@ -92,7 +106,7 @@ def page(parts: Sequence[Part], title: str = "", links: Mapping[str, str] = Mapp
     privately = Private(place for part in parts for place in part.places)
     renderer = _Renderer(privately)
     anchored = [(part, part.anchor or f"part-{number}") for number, part in enumerate(parts, 1)]
-    template = _environment(lambda said: visible(privately(said))).from_string(_asset("page.html"))
+    template = _environment(lambda said: visible(_cut(privately(said)))).from_string(_asset("page.html"))
     whole = template.render(
         parts=anchored,
         links={name: address for name, address in links.items() if privately(address) == address}
@@ -104,9 +118,15 @@ def page(parts: Sequence[Part], title: str = "", links: Mapping[str, str] = Mapp
         signs=SIGNS,
         max_heading=MAX_HEADING,
         the_run=THE_RUN,
+        run=RUN,
         render=renderer,
     )
     return f"{whole.strip()}\n"
+
+
+def _cut(said: str) -> str:
+    """A text that is no longer than a page has room for."""
+    return said if len(said) <= MAX_TEXT else said[: MAX_TEXT - len(CUT)] + CUT
 
 
 def _asset(name: str) -> str:
@@ -159,7 +179,7 @@ class _Renderer:
 
     def pieces(self, said: str) -> Iterator[tuple[str, str]]:
         """The text in pieces, each with the id of its explanation: of a word where it first stands in a section."""
-        for piece, term in terms.pieces(self._privately(said)):
+        for piece, term in terms.pieces(_cut(self._privately(said))):
             if not term or term in self._seen:
                 yield piece, ""
             else:
@@ -178,9 +198,9 @@ class _Renderer:
         found = [Entry(f"#{anchor}-{place}", one.title) for place, one in self.sections(part) if one.title]
         return [*found, Entry(f"#{anchor}-run", THE_RUN)]
 
-    def is_numeric(self, column: Column) -> bool:
-        """Whether it is set to the right and sorted by value."""
-        return cells.is_numeric(column)
+    def classes(self, column: Column) -> str:
+        """CSS classes of the column's heading."""
+        return _side(column)
 
     def term(self, word: str) -> str:
         """The id of what explains one of our words."""
@@ -229,13 +249,18 @@ class _Renderer:
 
     def svg(self, drawing: Drawing, name: str, alt: str) -> Markup:
         """The picture as an element of the page."""
-        return svg.prepared(drawing, name, alt, lambda said: visible(self._privately(said)))
+        return svg.prepared(drawing, name, alt, lambda said: visible(_cut(self._privately(said))))
 
     def marks(self, drawing: Drawing, caption: str) -> Table:
         """What a picture shows, as a table: a column a series where most have a value at the same places."""
-        points = [(mark.panel, at, mark.series, value) for mark in drawing.marks.values() for at, value in mark.points]
+        points = [
+            (mark.panel, at, mark.series, _Told(value, number))
+            for mark in drawing.marks.values()
+            for (at, value), number in zip_longest(mark.points, mark.numbers)
+        ]
         series = list(dict.fromkeys(name for _, _, name, _ in points))
-        columns = [Column(name) for name in ("panel", "series", "at", "value")]
+        form = "told" if any(told.number is not None for *_, told in points) else "text"
+        columns = [*(Column(name) for name in ("panel", "series", "at")), Column("value", format=form)]
         places = {(panel, at): {"panel": panel, "at": at} for panel, at, _, _ in points}
         if len(series) * len(places) > DENSE * len(points) or {"panel", "at"} & set(series):
             rows = [
@@ -245,7 +270,7 @@ class _Renderer:
             return Table(columns=columns, rows=rows, caption=caption)
         for panel, at, name, value in points:
             places[panel, at][name] = value
-        columns = [columns[0], columns[2], *(Column(name, "Float64", label=name) for name in series)]
+        columns = [columns[0], columns[2], *(Column(name, format="told", label=name) for name in series)]
         return Table(columns=columns, rows=list(places.values()), caption=caption)
 
     def image(self, png: bytes | None) -> str:
@@ -270,18 +295,24 @@ def _cell(row: Row, column: Column) -> Cell:
         said, opening, rest = said.partition(" (")
         beside = f"{opening}{rest}".strip()
     styles = {
-        "n": cells.is_numeric(column),
         "wide": len(said) > MAX_LINE,
         "wider": len(said) > MAX_LINES,
         cells.tone(row, column): cells.tone(row, column) != "plain",
     }
-    style = " ".join(name for name, has in styles.items() if has)
+    style = " ".join(filter(None, [_side(column), *(name for name, has in styles.items() if has)]))
     exact = _exact(value)
     return Cell(said, beside, "" if exact == said else exact, style)
 
 
+def _side(column: Column) -> str:
+    """n of what is sorted by value, r of what only stands beside it."""
+    return "n" if cells.is_numeric(column) else "r" if cells.is_right(column) else ""
+
+
 def _exact(value: Any) -> str:
     """A number with all its digits; of an interval the figure and both ends."""
+    if isinstance(value, _Told):
+        return _exact(value.number)
     if isinstance(value, Interval):
         return " ".join(_exact(one) for one in (value.value, value.low, value.high) if one is not None)
     if isinstance(value, bool) or not isinstance(value, Real):

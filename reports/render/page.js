@@ -87,24 +87,30 @@ function number(text) {
 const leading = (text) => number((text.match(/^-?(inf|nan)\b/i) ?? text.match(/^[+-]?[\d.,]*\d(e[+-]?\d+)?/i) ?? [""])[0].replaceAll(",", ""));
 
 function compared(one, other, numeric) {
-  if (!numeric) return one.localeCompare(other, "en", { numeric: true });
-  const [a, b] = [leading(one), leading(other)];
-  return a < b ? -1 : Number(a > b);
+  const [a, b] = numeric ? [leading(one), leading(other)] : [0, 0];
+  return a < b ? -1 : a > b ? 1 : one.localeCompare(other, "en", { numeric: true });
 }
 
-/** Whether a cell comes after all others, ascending or descending: it is empty, NaN, or words among numbers. */
-const isLast = (text, numeric) => text === "" || (numeric && Number.isNaN(leading(text)));
+/** What comes after all others, ascending or descending: NaN and words among numbers, then what is empty. */
+const rank = (text, numeric) => (text === "" ? 2 : Number(numeric && Number.isNaN(leading(text))));
+
+/** Whether cells are sorted by their numbers: those of figures where any has one, words where all begin with one. */
+function areNumbers(texts, figures) {
+  const said = texts.filter((text) => text !== "");
+  if (figures) return said.some((text) => !rank(text, true));
+  return said.every((text) => /^[+-]?[\d.,]*\d(e[+-]?\d+)?(\s|%|$)/i.test(text) && !rank(text, true));
+}
 
 function sort(table, heading, given) {
   const next = { ascending: "descending", descending: "" };
   const order = next[heading.getAttribute("aria-sort")] ?? "ascending";
   all("thead th", table).forEach((other) => other.removeAttribute("aria-sort"));
   if (order) heading.setAttribute("aria-sort", order);
-  const numeric = heading.classList.contains("n");
   const keyed = given.map((row) => [exact(row.cells[heading.cellIndex]), row]);
+  const numeric = areNumbers(keyed.map(([text]) => text), heading.classList.contains("n"));
   const sign = order === "descending" ? -1 : 1;
   if (order) {
-    keyed.sort(([a], [b]) => isLast(a, numeric) - isLast(b, numeric) || sign * compared(a, b, numeric));
+    keyed.sort(([a], [b]) => rank(a, numeric) - rank(b, numeric) || sign * compared(a, b, numeric));
   }
   table.classList.toggle("resorted", order !== "");
   table.tBodies[0].append(...keyed.map(([, row]) => row));

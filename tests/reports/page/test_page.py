@@ -10,15 +10,19 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import page_runs
 import page_sample
 import pytest
 from page_sample import EVIL
 
 from reports.document import Document, Note, Picture, Section, Table, Verdict
-from reports.figures.style import PALETTE
+from reports.figures.style import PALETTE, Mark
 from reports.render import html
 from reports.render.html import Part
+from reports.render.private import Private
+from reports.render.svg import Drawing
 from reports.schema import Column
+from reports.statistics import Interval
 
 KIB_300 = 300_000
 
@@ -210,6 +214,40 @@ def test_several_documents_are_listed_and_a_run_in_the_first_leads_to_its_part(s
 def test_a_page_is_small(page: str) -> None:
     assert len(page.encode()) < KIB_300 / 4
     assert len((html._asset("page.css") + html._asset("page.js")).encode()) < 25_000
+
+
+@pytest.mark.parametrize("command", ["parity", "speed"])
+def test_the_page_of_a_whole_run_in_its_defaults_is_small(command: str) -> None:
+    run, rows = page_runs.RUNS[command]
+    rows = {"parity": page_runs.whole_parity()} if command == "parity" else page_runs.speed_rows.tables((32, 128, 256))
+    assert command != "parity" or len(rows["parity"]) == 1_890
+    page = html.page([page_runs.part(run, rows)])
+    assert "<svg" in page and "<tbody>" in page
+    assert len(page.encode()) < KIB_300
+
+
+def test_only_a_table_of_runs_leads_to_other_pages() -> None:
+    rows = [{"run": "first", "layer": "first"}]
+    given = [Table(columns=[Column("run")], rows=rows), Table(columns=[Column("layer"), Column("run")], rows=rows)]
+    section = Section(title="s", blocks=given)
+    page = html.page([Part(document=Document(title="t", verdict=Verdict("v"), sections=[section]))], "", {"first": "x"})
+    assert [one["href"] for one in Read(page).all("a")] == ["#main", "x"]
+
+
+def test_a_long_text_is_cut_and_says_so() -> None:
+    rows = [{"reason": "a-" * html.MAX_TEXT}]
+    shown = small(Table(columns=[Column("reason")], rows=rows), Note(text="stock and " * html.MAX_TEXT))
+    assert Read(shown).text.count(html.CUT) == 2
+    assert len(shown) < len(small(Note(text="x"))) + 3 * html.MAX_TEXT
+
+
+def test_the_figures_of_a_picture_keep_all_digits() -> None:
+    told = Mark(
+        "s", "", (("a", "1,050 images/s"), ("b", "900 GFLOP/s"), ("c", "oom")), (1050.25, Interval(0.9, 0.8), None)
+    )
+    for marks in ({"a": told}, {"a": told, "b": Mark("t", "p", (("x", "1"),)), "c": Mark("u", "q", (("y", "2"),))}):
+        grid = html._Renderer(Private()).grid(html._Renderer(Private()).marks(Drawing("", marks), "c"))
+        assert [[cell.value for cell in row][-1] for _, row in grid.rows][:3] == ["1050.25", "0.9 0.8", ""]
 
 
 def test_pictures_have_every_colour_by_day_and_by_night() -> None:
