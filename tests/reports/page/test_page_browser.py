@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import page_runs
 import page_sample
 import pytest
 
@@ -22,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from history_rows import two_states
 
 from reports import write
-from reports.document import Verdict
-from reports.documents import runs
+from reports.document import Section, Table, Verdict
+from reports.documents import DOCUMENTS, runs
 from reports.documents.runs import Told
-from reports.render import html
+from reports.render import cells, html
 
 REQUIRED = os.environ.get("ALEXBENCH_REQUIRE_BROWSER", "0") not in ("", "0")
 INSTALLED = ("chromium", "chromium-browser", "google-chrome")
@@ -61,7 +62,13 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def parts() -> dict[str, html.Part]:
+    """A run of every command, with its pictures."""
+    return {command: page_runs.part(*page_runs.RUNS[command]) for command in DOCUMENTS}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, html.Part]) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     pages = {
         "one": html.page([page_sample.part()]),
@@ -69,6 +76,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     history = runs.document([Told(run, "complete", Verdict("All held.", "good")) for run in two_states(1 / 1.2)])
     pages["history"] = html.page([write.overview(history)])
+    pages |= {command: html.page([part]) for command, part in parts.items()}
     for name, text in pages.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8", newline="\n")
     return {name: folder / f"{name}.html" for name in pages}
@@ -128,6 +136,67 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_page(opened: Open, name
     found = Axe().run(page, options={"runOnly": {"type": "rule", "values": ["color-contrast"]}})
     assert found.violations_count == 0, found.generate_report()
     assert len(found.response["passes"]) == 1
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_the_page_of_every_command_is_read_wide_narrow_in_the_dark_and_on_paper(opened: Open, command: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, axe = opened(command), Axe()
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    for width, colours in (("wide", "light"), ("narrow", "dark")):
+        page.set_viewport_size({"width": WIDTHS[width], "height": 800})
+        page.emulate_media(color_scheme=colours)
+        assert page.evaluate("document.documentElement.scrollWidth") == WIDTHS[width]
+        found = axe.run(page, options={"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]})
+        assert found.violations_count == 0, found.generate_report()
+    written = page.pdf(format="A4")
+    assert written.startswith(b"%PDF") and b"/Type /Page\n" in written
+
+
+def tables_of(blocks: Any) -> Iterator[Table]:
+    for block in cells.longer(blocks):
+        if isinstance(block, Table):
+            yield block
+        elif isinstance(block, Section):
+            yield from tables_of(block.blocks)
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_the_page_of_every_command_has_all_rows_without_javascript(
+    opened: Open, parts: dict[str, html.Part], command: str
+) -> None:
+    page, part = opened(command, java_script_enabled=False), parts[command]
+    given = list(tables_of((*part.document.findings, *part.document.sections)))
+    assert given
+    rows = sum(min(len(table.rows), html.MAX_ROWS if table.most is None else table.most) for table in given)
+    shown = page.locator("main section .table:not(figure .table, [id$='-run'] .table) tbody tr")
+    assert shown.count() == rows
+    assert page.locator("figure svg").count() == len(part.drawings)
+    assert page.locator("figure .table tbody tr").count() >= len(part.drawings)
+    assert part.document.verdict.sentence in page.locator(".verdict").inner_text()
+
+
+def test_what_is_not_a_number_and_figures_of_pictures_are_sorted_by_what_they_say(opened: Open) -> None:
+    page = opened("speed", permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    heading = page.get_by_role("columnheader", name="stable").first
+    column = heading.evaluate("(one) => one.cellIndex") + 1
+    heading.get_by_role("button").click()
+    said = heading.locator(f"xpath=ancestor::table//tbody/tr/*[{column}]").all_inner_texts()
+    assert len(set(said) - {""}) > 1 and [one for one in said if one] == sorted(one for one in said if one)
+    sorted_tables = 0
+    for one in page.locator("figure .table table").all():
+        numeric = one.locator("thead th.n").first
+        numeric.get_by_role("button").click()
+        place = numeric.evaluate("(one) => one.cellIndex") + 1
+        cells_of = one.locator(f"tbody tr > *:nth-child({place})").evaluate_all(
+            "(all) => all.map((c) => c.dataset.value)"
+        )
+        values = [float(value.split()[0]) for value in cells_of if value]
+        assert values == sorted(values)
+        sorted_tables += len(values) > 1
+    assert sorted_tables == page.locator("figure").count()
 
 
 def test_a_page_is_dark_where_its_reader_is(opened: Open) -> None:
