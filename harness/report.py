@@ -5,32 +5,47 @@ Folders may come from anywhere (see `harness.run_reading`). One that cannot be r
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 import webbrowser
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from harness import folder_lock, run_claim, run_reading
+import pandas as pd
+
+from harness import folder_lock, run_claim, run_reading, strict_json
 from harness.errors import AlexbenchError, CannotMeasure, UsageError
 from harness.run_files import RUN_FILE, owner_of
 from reports import atomic, documents, write
+from reports.document import Block, Document, Picture, Section
 from reports.documents import runs as several
 from reports.documents.runs import Told
 from reports.format import clean
 from reports.render import html
 from reports.render.html import Part
 from reports.render.terminal import say
-from reports.summaries.environments import Run
+from reports.summaries import history
+from reports.summaries.environments import GROUPS, Run
 
 MAX_RUNS = 400  # on a page; of more the latest are taken
 MAX_WHOLE = 25  # runs named one by one whose documents are on the page whole
 MAX_ENTRIES = 20_000  # of a folder of runs that are looked at
-HISTORY = ("speed",)  # kinds of tables that a history is made of
+MAX_KEPT_BYTES = 256 << 20  # of what is kept of all runs until the page is made
+FACTS = ("command", "started", "signature", "command_line")  # that no two runs share, and what else is kept of run.json
+SENSELESS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)  # it may hold anything
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,8 @@ class Found:
     path: Path
     told: Told
     part: Part | None  # its own, None where it is wanted in the overview alone
+    identity: str  # the same of a run and its copies
+    size: int = 0  # bytes that all this takes
 
 
 def run(paths: Sequence[Path], out: Path, *, opens: bool = False) -> int:
@@ -53,16 +70,23 @@ def run(paths: Sequence[Path], out: Path, *, opens: bool = False) -> int:
     if not whole:
         _warn(f"more than {MAX_WHOLE} runs are named: the page has an overview of them, not each whole")
     found: list[Found] = []
+    room = MAX_KEPT_BYTES
     for path, named in places.values():
         try:
-            found.append(_read(path, whole=named and whole))
+            one = _read(path, whole=named and whole)
+            if one.size > room:
+                raise UsageError(
+                    f"no room for {path}: what a page keeps of all runs takes {MAX_KEPT_BYTES} bytes at most"
+                )
+            room -= one.size
+            found.append(one)
         except (AlexbenchError, OSError) as error:
             if len(paths) == len(places) == 1:
                 raise CannotMeasure(str(error)) from None
             _warn(f"{error}: left out")
     if not found:
         raise CannotMeasure(f"no run can be read in {', '.join(map(str, paths))}: nothing to report")
-    text = _page(_named(found), out)
+    text = _text(_named(_once(found)), out)
     try:
         atomic.write_bytes(text.encode("utf-8", errors="replace"), out)
     except OSError as error:
@@ -118,10 +142,91 @@ def _read(path: Path, *, whole: bool) -> Found:
     try:
         document = documents.document_of(tables, facts)
         part = write.part(document, write.drawings(document), path) if whole else None
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # run.json may hold anything
-        raise UsageError(f"cannot make sense of {path}: {str(error)[:200] or type(error).__name__}") from None
-    kept = {kind: tables[kind] for kind in HISTORY if kind in tables}
-    return Found(path, Told(Run(path.name, facts, kept), _status(path, facts), document.verdict), part)
+        kept = {name: facts[name] for name in FACTS if name in facts}
+        identity = hashlib.sha256(strict_json.dumps(kept if facts.get("started") else facts).encode()).hexdigest()
+        told = Told(
+            Run(path.name, kept | _ground(facts), history.needed(tables)), _status(path, facts), document.verdict
+        )
+        found = Found(path, told, part and replace(part, document=_drawn(document)), identity)
+        return replace(found, size=_size(found))
+    except SENSELESS as error:
+        raise UsageError(f"cannot make sense of {path}: {_why(error)}") from None
+
+
+def _why(error: BaseException) -> str:
+    return str(error)[:200] or type(error).__name__
+
+
+def _ground(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment, as far as runs are held against each other by it."""
+    environment = facts.get("environment")
+    if not isinstance(environment, dict):
+        return {}
+    return {"environment": {name: environment[name] for name in GROUPS if name in environment}}
+
+
+def _drawn(document: Document) -> Document:
+    """The document without what draws its pictures, and holds all tables for that."""
+
+    def plain(block: Block) -> Block:
+        if isinstance(block, Picture):
+            return replace(block, draw=None)
+        return replace(block, blocks=[plain(one) for one in block.blocks]) if isinstance(block, Section) else block
+
+    sections = [replace(section, blocks=[plain(block) for block in section.blocks]) for section in document.sections]
+    return replace(document, sections=sections)
+
+
+def _size(value: Any) -> int:
+    """Bytes that a value takes with all that it holds."""
+    if isinstance(value, pd.DataFrame):
+        return int(value.memory_usage(deep=True).sum())
+    return sys.getsizeof(value) + sum(map(_size, _inner(value)))
+
+
+def _inner(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        yield from value
+        yield from value.values()
+    elif isinstance(value, list | tuple):
+        yield from value
+    elif is_dataclass(value):
+        yield from (getattr(value, one.name) for one in fields(value))
+
+
+def _once(found: Sequence[Found]) -> list[Found]:
+    """Each run without its copies: one measurement counts once. Of those that are on the page whole, one is kept."""
+    kept: dict[str, Found] = {}
+    for one in sorted(found, key=lambda one: one.part is None):
+        first = kept.setdefault(one.identity, one)
+        if first is not one:
+            _warn(f"{one.path} is a copy of {first.path}: left out")
+    return list(kept.values())
+
+
+def _text(found: Sequence[Found], out: Path) -> str:
+    """The page of those runs that can be told; the others are named. Raises CannotMeasure where there is none."""
+    try:
+        return _page(found, out)
+    except SENSELESS as error:
+        why = _why(error)
+    sound = [one for one in found if _is_sound(one)]
+    try:
+        if 0 < len(sound) < len(found):
+            return _page(sound, out)
+    except SENSELESS as error:
+        why = _why(error)
+    raise CannotMeasure(f"cannot make sense of {', '.join(str(one.path) for one in found[:3])}: {why}")
+
+
+def _is_sound(one: Found) -> bool:
+    """Whether a page can be made of the run alone, and of it after itself."""
+    try:
+        html.page([write.overview(several.document([one.told, one.told])), *filter(None, [one.part])])
+    except SENSELESS as error:
+        _warn(f"cannot make sense of {one.path}: {_why(error)}: left out")
+        return False
+    return True
 
 
 def _status(path: Path, facts: Mapping[str, Any]) -> str:
@@ -149,7 +254,7 @@ def _address(run: Path, out: Path) -> str:
     page = Path(os.path.realpath(run)) / write.PAGE
     if not page.is_file():
         return ""
-    return quote(os.path.relpath(page, os.path.realpath(out.parent)))
+    return quote(os.fsencode(os.path.relpath(page, os.path.realpath(out.parent))))
 
 
 def _named(found: Sequence[Found]) -> list[Found]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from harness import strict_json
 from harness.errors import UsageError
 from reports.schema import DICTIONARY
 
 RUN_FILE = "run.json"
+MAX_RUN_BYTES = 16 << 20  # of it
 SCHEMA = 2  # of run.json and the folder, as they are written; version 0.1.0 wrote none, and is read as 1
 CHECKPOINTS = "checkpoints"
 TRAININGS = "trainings"
@@ -26,10 +28,32 @@ TABLES, WEIGHTS, PICTURES = (".parquet", ".csv"), (".safetensors",), (".png", ".
 def read_run(path: Path) -> dict[str, Any] | None:
     """What the run.json of a folder holds; None where none can be read or something else wrote it."""
     try:
-        found = strict_json.loads((path / RUN_FILE).read_text(encoding="utf-8"))
+        found = strict_json.loads(read_bytes(path / RUN_FILE, MAX_RUN_BYTES).decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and "alexbench" in found else None
+
+
+@contextlib.contextmanager
+def opened(file: Path, most: int) -> Iterator[BinaryIO]:
+    """A file for reading. Raises OSError, and ValueError where it is none, such as a pipe, or larger than `most`."""
+    with open(file, "rb", opener=_unblocked) as found:
+        facts = os.fstat(found.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise ValueError("not a file")
+        if facts.st_size > most:
+            raise ValueError(f"{facts.st_size} bytes, at most {most} are read")
+        yield found
+
+
+def _unblocked(file: str, flags: int) -> int:
+    return os.open(file, flags | os.O_NONBLOCK)  # or a pipe would be waited for
+
+
+def read_bytes(file: Path, most: int) -> bytes:
+    """What a file holds, up to `most` bytes. Raises as `opened` does."""
+    with opened(file, most) as found:
+        return found.read(most)
 
 
 def check_schema(path: Path, run: Mapping[str, Any]) -> None:

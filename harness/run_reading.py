@@ -5,7 +5,7 @@ A run may be finished, broken off or still under way. Whatever is wrong with a f
 
 from __future__ import annotations
 
-import stat
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import pyarrow.parquet
 
 from harness import strict_json
 from harness.errors import UsageError
-from harness.run_files import RUN_FILE, check_schema
+from harness.run_files import MAX_RUN_BYTES, RUN_FILE, check_schema, opened, read_bytes
 from reports import schema, tables
 
-MAX_RUN_BYTES = 16 << 20
 MAX_TABLE_BYTES = 128 << 20  # of a file
+MAX_LINE_BYTES = 1 << 20  # of a row that is kept as JSON
 MAX_UNPACKED_BYTES = 512 << 20  # of a Parquet file's columns, and of all tables of a run together
 MAX_ROWS = 500_000
 MAX_ROWS_OF = {"speed": 20_000}
@@ -34,15 +34,15 @@ def facts(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not a folder: give the folder of a run of alexbench")
     file = path / RUN_FILE
     try:
-        found = strict_json.loads(_bytes(file, MAX_RUN_BYTES).decode("utf-8"))
+        found = strict_json.loads(read_bytes(file, MAX_RUN_BYTES).decode("utf-8"))
+        if not isinstance(found, dict) or "alexbench" not in found:
+            raise UsageError(f"{path} is not a run folder: its {RUN_FILE} was not written by alexbench")
+        check_schema(path, found)
     except FileNotFoundError:
         raise UsageError(f"{path} is not a run folder: it has no {RUN_FILE}") from None
     except BAD_FILE as error:
         raise _unreadable(file, error) from None
-    if not isinstance(found, dict) or "alexbench" not in found:
-        raise UsageError(f"{path} is not a run folder: its {RUN_FILE} was not written by alexbench")
-    check_schema(path, found)
-    return found
+    return dict(found)
 
 
 def read(path: Path, kinds: Iterable[str] = ()) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -85,19 +85,31 @@ def table(path: Path, kind: str) -> pd.DataFrame | None:
 
 
 def _parquet(file: Path, kind: str) -> pd.DataFrame:
-    _check_size(file, MAX_TABLE_BYTES)
     known = schema.dtypes(kind, optional=True)
-    wanted = [field for field in pa.parquet.read_schema(file) if field.name in known]
-    nested = [field for field in wanted if pa.types.is_nested(field.type)]
-    if nested:
-        raise ValueError(f"column {nested[0].name} is {str(nested[0].type)[:40]}, where plain values are expected")
-    # Texts stay a dictionary until their length is known: a small file can hold a long one a million times.
-    texts = [field.name for field in wanted if not pa.types.is_primitive(field.type)]
-    with pa.parquet.ParquetFile(file, read_dictionary=texts) as opened:
-        _check_rows(opened.metadata.num_rows, kind)
-        found = opened.read(columns=[field.name for field in wanted])
-    _check_unpacked(sum(_unpacked(column) for column in found.columns))
-    return tables.of_columns(kind, dict(zip(found.column_names, found.columns, strict=True)))
+    with opened(file, MAX_TABLE_BYTES) as source:
+        wanted = [field for field in pa.parquet.read_schema(source) if field.name in known]
+        nested = [field for field in wanted if pa.types.is_nested(field.type)]
+        if nested:
+            raise ValueError(f"column {nested[0].name} is {str(nested[0].type)[:40]}, where plain values are expected")
+        # Texts stay a dictionary until their length is known: a small file can hold a long one a million times.
+        texts = [field.name for field in wanted if not pa.types.is_primitive(field.type)]
+        file_of = pa.parquet.ParquetFile(source, read_dictionary=texts)
+        _check_rows(file_of.metadata.num_rows, kind)
+        _check_unpacked(_announced(file_of.metadata, {field.name for field in wanted}))
+        found: dict[str, Any] = {}
+        size = 0
+        for field in wanted:  # one by one: a file may announce less than it holds
+            found[field.name] = file_of.read(columns=[field.name], use_threads=False).column(0)
+            size += _unpacked(found[field.name])
+            _check_unpacked(size)
+    return tables.of_columns(kind, found)
+
+
+def _announced(metadata: Any, names: set[str]) -> int:
+    """Bytes of these columns' pages, as the file says before they are read."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    chunks = (group.column(place) for group in groups for place in range(group.num_columns))
+    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in names)
 
 
 def _unpacked(column: Any) -> int:
@@ -109,28 +121,21 @@ def _unpacked(column: Any) -> int:
 
 
 def _lines(file: Path, kind: str) -> pd.DataFrame:
-    lines = _bytes(file, MAX_TABLE_BYTES).decode("utf-8", errors="replace").split("\n")[:-1]
+    lines = read_bytes(file, MAX_TABLE_BYTES).decode("utf-8", errors="replace").split("\n")[:-1]
     _check_rows(len(lines), kind)  # what follows the last line break broke off in writing
-    found = [strict_json.loads(line) for line in lines]
     columns = schema.dtypes(kind, optional=True)
-    if not all(isinstance(row, dict) for row in found):
-        raise ValueError("a line is not a row")
-    return tables.frame(kind, [{name: value for name, value in row.items() if name in columns} for row in found])
+    return tables.frame(kind, [_row(line, columns) for line in lines])
 
 
-def _bytes(file: Path, most: int) -> bytes:
-    _check_size(file, most)
-    with file.open("rb") as opened:
-        return opened.read(most)
-
-
-def _check_size(file: Path, most: int) -> None:
-    """Before it is opened: a pipe would wait for ever."""
-    facts = file.stat()
-    if not stat.S_ISREG(facts.st_mode):
-        raise ValueError("not a file")
-    if facts.st_size > most:
-        raise ValueError(f"{facts.st_size} bytes, at most {most} are read")
+def _row(line: str, columns: Iterable[str]) -> dict[str, Any]:
+    """The values of these columns; lists and the like as text, which takes far less memory."""
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"a row of {len(line)} bytes, at most {MAX_LINE_BYTES} are read")
+    row = strict_json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError("a line is not a row")  # noqa: TRY004
+    kept = {name: row[name] for name in columns if name in row}
+    return {name: json.dumps(one) if isinstance(one, list | dict) else one for name, one in kept.items()}
 
 
 def _check_unpacked(size: int) -> None:

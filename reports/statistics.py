@@ -61,6 +61,8 @@ class Interval:
         """The longer side of the interval as a fraction of the figure."""
         if self.low is None or self.high is None:
             return None
+        if self.value == 0:
+            return 0.0 if self.low == self.high == 0 else math.inf
         return max(self.high / self.value - 1.0, 1.0 - self.low / self.value)
 
     @property
@@ -195,21 +197,26 @@ def total(terms: Sequence[Term]) -> Interval:
 # --- Student's t ------------------------------------------------------------------------------------------------------
 
 
-def chance(first: Sequence[float], second: Sequence[float]) -> float:
+def chance(first: Sequence[float], second: Sequence[float], least: float = 0.0) -> float:
     """How often chance alone takes the means of two groups of at least two values this far apart.
 
     The larger of what Welch's test says and of what Student's says, which takes both for equally spread. Where groups
     are small, the first is too often sure of one that happens to lie close, the second of one that holds an outlier.
+    `least` is the standard deviation that either group has at least: values that are rounded alike may not vary at all.
     """
-    one, other = term(first), term(second)
-    assert one is not None
-    assert other is not None
+    one, other = _spread(first, least), _spread(second, least)
     freedom = one.freedom + other.freedom
     squares = sum(part.variance * part.freedom * (part.freedom + 1) for part in (one, other))
     pooled = squares / freedom * sum(1 / (part.freedom + 1) for part in (one, other))
     difference = other.value - one.value
     alike = _tail(Term(difference, pooled, freedom))
     return max(alike, _tail(Term(difference, one.variance + other.variance, _freedom([one, other]))))
+
+
+def _spread(values: Sequence[float], least: float) -> Term:
+    known = term(values)
+    assert known is not None
+    return replace(known, variance=max(known.variance, least**2 / len(values)))
 
 
 def _tail(found: Term) -> float:

@@ -13,14 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from reports import tables
 from reports.figures import style
 from reports.figures.style import Drawing, Spot
 from reports.format import Row, flops, interval, positive, text
 from reports.format import figure as digits
 from reports.statistics import Interval
 from reports.summaries.layers import Layers, groups
-from reports.summaries.speed import bounded
+from reports.summaries.speed import best_peaks, bounded
 
 NAME = 0.028  # of the axes' width that a layer's name takes along the upper edge
 PASSES = ("forward", "backward")
@@ -53,12 +52,12 @@ def figure(layer: pd.DataFrame, peak: pd.DataFrame) -> Drawing | None:
 
     None where there is no layer with arithmetic, or no measured peak and bandwidth.
     """
-    found, peaks = groups(layer), tables.records(peak)
+    found = groups(layer)
     panels = []  # per place and pass, those of one place beside each other
     for place in dict.fromkeys(one.place for one in found):
         group = [one for one in found if one.place == place]
         for which in PASSES:
-            roof, points = _roof(peaks, group[0].rows[0]), [point for one in group for point in _points(one, which)]
+            roof, points = _roof(peak, group[0].rows[0]), [point for one in group for point in _points(one, which)]
             if roof and any(point.name != STEP for point in points):
                 panels.append((f"{which}: {place}", roof, points))
     if not panels:
@@ -80,12 +79,9 @@ def figure(layer: pd.DataFrame, peak: pd.DataFrame) -> Drawing | None:
     return drawn
 
 
-def _roof(peaks: Sequence[Row], like: Row) -> Roof | None:
-    best = [row for row in peaks if text(row, "best") == "yes" and row.get("device") == like.get("device")]
-    work = [row for row in best if row.get("precision") in (None, like.get("precision")) and positive(row, "tflops")]
-    copies = [row for row in best if text(row, "probe") == "copy" and positive(row, "gb_per_s")]
-    copies = [row for row in copies if row.get("precision") == like.get("precision")] or copies
-    return Roof(float(work[0]["tflops"]), float(copies[0]["gb_per_s"])) if work and copies else None
+def _roof(peak: pd.DataFrame, like: Row) -> Roof | None:
+    work, copy = best_peaks(peak, like.get("device"), like.get("precision"))
+    return Roof(float(work["tflops"]), float(copy["gb_per_s"])) if work and copy else None
 
 
 def _points(one: Layers, which: str) -> list[Point]:

@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from reports import tables
 from reports.figures import style
 from reports.figures.style import Drawing, Spot
 from reports.format import NARROW, Row, briefly, briefly_claimed, interval, positive, text
@@ -26,12 +27,12 @@ HATCH = "////"
 
 
 @style.styled
-def throughput(speed: pd.DataFrame) -> Drawing | None:
+def throughput(speed: pd.DataFrame, sample: pd.DataFrame | None = None) -> Drawing | None:
     """Images/s by batch size and framework with intervals, one device; bars where there is one batch size.
 
-    None where nothing was measured on one device.
+    How often each was measured is told by the rows of `sample`. None where nothing was measured on one device.
     """
-    rows = [row for row in _measured(speed) if not summary.is_split(row) and positive(row, "batch_size")]
+    rows = [row for row in _measured(speed, sample) if not summary.is_split(row) and positive(row, "batch_size")]
     if not rows:
         return None
     panels = _by(rows, summary.PANEL)
@@ -61,13 +62,12 @@ def devices(speed: pd.DataFrame, sample: pd.DataFrame) -> Drawing | None:
 
     What a split gains over one device is judged by the rows of `sample`. None where nothing was split.
     """
-    panels = [_with_splits(panel) for panel in _by(_measured(speed), (*summary.PANEL, "batch_size"))]
+    panels = [_with_splits(panel) for panel in _by(_measured(speed, sample), (*summary.PANEL, "batch_size"))]
     panels = [panel for panel in panels if panel]
     rows = [row for panel in panels for row in panel]
     if not rows:
         return None
-    found = summary.settings(speed, sample)
-    gains = {summary.setting(row): briefly_claimed(row["over_one"], digits) for row in found if row["over_one"]}
+    gains = {summary.setting(row): briefly_claimed(row["over_one"], digits) for row in rows if row["over_one"]}
     said = "Images/s by split: steady state, 95 % interval"
     if any(map(summary.is_emulated, rows)):
         said += ". Hatched: emulated devices, which share one machine's cores: no speed-up is claimed"
@@ -79,8 +79,10 @@ def devices(speed: pd.DataFrame, sample: pd.DataFrame) -> Drawing | None:
     return drawn
 
 
-def _measured(speed: pd.DataFrame) -> list[Row]:
-    return [row for row in summary.latest(speed) if summary.is_measured(row)]
+def _measured(speed: pd.DataFrame, sample: pd.DataFrame | None) -> list[Row]:
+    samples = tables.frame("sample", ()) if sample is None else sample
+    found = {summary.setting(row): row for row in summary.settings(speed, samples)}
+    return [found[summary.setting(row)] for row in summary.latest(speed) if summary.is_measured(row)]
 
 
 def _with_splits(rows: Sequence[Row]) -> list[Row]:
@@ -114,8 +116,7 @@ def _title(rows: Sequence[Row]) -> str:
 
 
 def _images(row: Row) -> Interval:
-    found = summary.images_interval(row)
-    assert found is not None  # what is drawn was measured
+    found: Interval = row["images"]  # what is drawn was measured
     return found
 
 

@@ -14,17 +14,27 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import pandas as pd
 
 from reports import statistics
 from reports.format import Row, text
 from reports.statistics import Interval, Term
 from reports.summaries.environments import PROGRAM, Difference, Run, differences
-from reports.summaries.speed import NAMES, Key, images_interval, is_emulated, is_measured, latest, order
+from reports.summaries.speed import NAMES, Key, images_of, is_emulated, is_measured, latest, order, samples_by_setting
 
+RESOLUTION = (
+    1e-3  # of a figure: how far apart runs are held to lie at least, though a coarse clock says the same of all
+)
 MIN_SIDE = 3  # runs before a step and after it
+KINDS = ("speed", "sample")  # of tables that a history is made of
+NEEDED = (  # of their columns
+    *NAMES, "emulated", "status", "stable", "signature", "images_per_s", "step_ms", "step_ms_low", "step_ms_high",
+    "process", "block", "index", "warm", "seconds", "steps",
+)  # fmt: skip
 ALPHA = 1 - statistics.CONFIDENCE  # of all series of a page together
 
 
@@ -115,8 +125,9 @@ def history(runs: Sequence[Run]) -> History:
     """The settings that at least two of these runs of any command measured. `runs` are in order of time."""
     found: dict[Key, list[Point]] = {}
     for place, run in enumerate(runs):
+        samples = samples_by_setting(run.tables["sample"]) if "sample" in run.tables else {}
         for row in latest(run.tables["speed"]) if "speed" in run.tables else ():
-            images = images_interval(row) if is_measured(row) else None
+            images = images_of(row, samples) if is_measured(row) else None
             found.setdefault(_key(row), []).append(Point(place, row, images))
     bare = [Series(tuple(points), ()) for points in found.values()]
     kept = sorted((one for one in bare if len(one.measured) > 1), key=lambda one: order(one.row))
@@ -126,6 +137,17 @@ def history(runs: Sequence[Run]) -> History:
         series=tuple(Series(one.points, _steps(one, judged)) for one in kept),
         changes=tuple(change for change in changes if change.differences),
     )
+
+
+def needed(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """What a history is made of, which is little: rows of speed without what it does not show, a sample a block."""
+    found = {kind: table[[name for name in NEEDED if name in table]] for kind, table in tables.items() if kind in KINDS}
+    if "sample" in found:
+        sample = found["sample"]
+        usable = (sample["seconds"] > 0) & (sample["steps"] > 0) & (sample["warm"] != "no").fillna(True)
+        blocks = [name for name in (*NAMES, "process", "block") if name in sample]
+        found["sample"] = sample[usable.fillna(False).astype(bool)].drop_duplicates(blocks)
+    return {kind: table.copy() for kind, table in found.items()}
 
 
 def _neighbours(runs: Sequence[Run]) -> Iterator[tuple[int, int]]:
@@ -159,7 +181,7 @@ def _splits(figures: Sequence[float], first: int, judged: int) -> Iterator[tuple
     places = range(MIN_SIDE, len(figures) - MIN_SIDE + 1)
     if not places:
         return
-    chances = {at: statistics.chance(figures[:at], figures[at:]) for at in places}
+    chances = {at: statistics.chance(figures[:at], figures[at:], RESOLUTION) for at in places}
     at = min(chances, key=lambda place: chances[place])
     chance = chances[at] * len(places) * judged
     if chance <= ALPHA:

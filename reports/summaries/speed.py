@@ -32,20 +32,18 @@ def settings(speed: pd.DataFrame, sample: pd.DataFrame) -> list[dict[str, Any]]:
     measured = {setting(row): row for row in rows if is_measured(row)}
     found = []
     for row in sorted(rows, key=order):
-        own = samples.get(setting(row), {})
-        members = len(statistics.members(own)) or None
         step = positive(row, "step_ms")
         stock = _other(row, measured, tuning="stock") if text(row, "tuning") == "tuned" else None
         one = _other(row, measured, devices=1, split="none") if is_split(row) else None
         over_stock, gain = over(row, stock, samples) if stock else (None, ())
         further = {
             "name": " ".join(filter(None, who(row))),
-            "images": images_interval(row, members),
-            "step": None if step is None else bounded(row, step, members),
+            "images": images_of(row, samples),
+            "step": None if step is None else bounded(row, step, _members(row, samples)),
             "over_stock": over_stock,
             "over_one": over(row, one, samples)[0] if one else None,
             "gain": gain,
-            "processes": own,
+            "processes": samples.get(setting(row), {}),
         }
         found.append({**row, **further})
     return found
@@ -158,6 +156,15 @@ def samples_by_setting(sample: pd.DataFrame) -> dict[Key, Processes]:
         }
         for key, processes in found.items()
     }
+
+
+def images_of(row: Row, samples: Mapping[Key, Processes]) -> Interval | None:
+    """images/s of a row with its interval, and in how many blocks or processes it was measured, as `samples` say."""
+    return images_interval(row, _members(row, samples))
+
+
+def _members(row: Row, samples: Mapping[Key, Processes]) -> int | None:
+    return len(statistics.members(samples.get(setting(row), {}))) or None
 
 
 def images_interval(row: Row, members: int | None = None) -> Interval | None:

@@ -22,10 +22,14 @@ from harness.run_folder import RunFolder
 from reports import tables
 
 sys.path.insert(0, str(ROOT / "tests" / "reports"))
+import audit_rows
+import evaluation_rows
+import paper_rows
 import parity_rows
 import speed_rows
+import training_rows
 
-from harness import folder_lock
+from harness import folder_lock, report
 
 Tables = dict[str, list[dict[str, Any]]]
 
@@ -186,6 +190,105 @@ def test_what_cannot_be_read_is_named_and_left_out(speed: Path, tmp_path: Path) 
     for name in (*spoils, "nowhere", "notes.txt"):
         assert sum(name in line for line in warned) == 1, (name, done.stderr)
     assert "2 runs (2 of speed)" in words(tmp_path / "page.html")
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = {"a": [value]} if depth % 2 else [value]
+    return value
+
+
+RUNS: dict[str, tuple[dict[str, Any], Tables]] = {
+    "speed": (speed_rows.RUN, speed_rows.layered()),
+    "train": (training_rows.RUN, training_rows.tables(("torch",), epochs=2)),
+    "evaluate": (evaluation_rows.RUN, evaluation_rows.tables()),
+    "paper": (paper_rows.RUN, paper_rows.tables()),
+    "audit": (audit_rows.RUN, {"audit": audit_rows.audit()}),
+    "parity": ({}, {"parity": parity_rows.wanting()}),
+    "parity-self-test": ({}, {}),
+}
+FACTS: dict[str, Any] = {
+    "changed": [{"resumed": "2030-01-01", "what": "weights", "was": "a", "now": None}],
+    "impl": {"mine": {"kept": "impl/mine"}}, "command_line": "alexbench", "layers": ["conv1"],
+    "versions": {"torch": "2"}, "weights": {"paper": "3f2a"}, "checks": {}, "frameworks": ["torch"],
+}  # fmt: skip
+WRONG = {
+    "none": None, "number": -5, "fraction": 1e308, "huge": 10**400, "list": [],
+    "text": "\ud800<b>\x1b[2J", "lists": [[1], {}], "mapping": {}, "mappings": {"a": [{"b": None}], "resumed": 5},
+    "deep": nested(300), "deeper": nested(451),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_whatever_a_run_json_holds_a_page_is_made_of_the_others(command: str, tmp_path: Path) -> None:
+    known, rows = RUNS[command]
+    rows = {kind: given[:3] for kind, given in rows.items()}
+    sound = write(tmp_path / "sound", rows, command)
+    facts = FACTS | json.loads((sound / "run.json").read_text()) | known
+    places = [(name,) for name in facts]
+    places += [(name, inner) for name in ("arguments", "environment") for inner in facts[name]]
+    places += [("environment", "machine", "cores"), ("changed", 0, "what")]  # type: ignore[list-item]
+
+    def spoiled(folder: Path, where: tuple[Any, ...], value: Any, rows: Tables) -> Path:
+        run = copy.deepcopy(facts) | {"started": str(folder)}
+        *above, last = where
+        place: Any = run
+        for step in above:
+            place = place[step]
+        place[last] = value
+        folder.mkdir(parents=True)
+        for kind in rows:
+            (folder / f"{kind}.parquet").symlink_to(sound / f"{kind}.parquet")
+        (folder / "run.json").write_text(json.dumps(run))
+        return folder
+
+    values, shift = list(WRONG.values()), list(RUNS).index(command)
+    for number, where in enumerate(places):
+        for turn in range(3):  # the other values come with other commands
+            value = values[(number + shift + 4 * turn) % len(values)]
+            spoiled(tmp_path / "runs" / f"{number}-{turn}", where, value, rows)
+    whole = [
+        spoiled(tmp_path / "whole" / str(number), where, values[number % len(values)], {})
+        for number, where in enumerate(places[:24])
+    ]
+    for given in ([tmp_path / "runs"], whole):
+        done = alexbench("report", *given, sound, "--out", tmp_path / "page.html")
+        assert done.returncode == 0, done.stderr
+        assert all(line.startswith("alexbench: warning: ") for line in done.stderr.splitlines())
+
+
+def test_a_copy_of_a_run_is_no_second_measurement(speed: Path, tmp_path: Path) -> None:
+    [one] = copied(speed, tmp_path / "runs", [1.0]).iterdir()
+    for name in "abc":
+        shutil.copytree(one, tmp_path / "runs" / name)
+    done = alexbench("report", tmp_path / "runs", speed, "--out", tmp_path / "page.html")
+    assert done.returncode == 0
+    assert [line.rpartition("is a copy of")[2] for line in done.stderr.splitlines()] == [f" {one}: left out"] * 3
+    assert "2 runs (2 of speed)" in words(tmp_path / "page.html")
+
+
+def test_a_page_keeps_so_much_of_all_runs_and_no_more(
+    speed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = copied(speed, tmp_path / "runs", [1.0] * 4)
+    size = report._read(speed, whole=False).size
+    monkeypatch.setattr(report, "MAX_KEPT_BYTES", int(2.5 * size))
+    done = alexbench("report", runs, "--out", tmp_path / "page.html")
+    assert (done.returncode, done.stderr.count("no room for")) == (0, 2)
+    assert "2 runs (2 of speed)" in words(tmp_path / "page.html")
+
+
+def test_a_name_that_is_no_text_and_a_pipe_beside_the_page_are_no_trouble(speed: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name in ("bad\udcff", "good"):
+        write(runs / name, {"speed": [speed_rows.speed("torch", "stock")]})
+        (runs / name / "report.html").write_text("its own")
+    os.mkfifo(tmp_path / "run.json")
+    (tmp_path / "page.html").write_text("old")
+    done = alexbench("report", runs, "--out", tmp_path / "page.html", process=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert 'href="runs/bad%FF/report.html"' in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize("path", ["nowhere", "file", "empty", "loop", "x" * 300])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -87,6 +89,43 @@ def test_all_tables_together_have_a_limit(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(run_reading, "MAX_UNPACKED_BYTES", 40_000)
     with pytest.raises(UsageError, match=r"its tables take over 40000 bytes"):
         run_reading.read(tmp_path)
+
+
+GREEDY = """
+import resource, sys
+from pathlib import Path
+import pyarrow as pa, pyarrow.parquet as parquet
+from harness import run_reading
+from harness.errors import UsageError
+
+folder = Path(sys.argv[1])
+run_reading.MAX_UNPACKED_BYTES = 40 << 20
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+before = peak()
+try:
+    run_reading.table(folder, "parity")
+except UsageError as error:
+    print(peak() - before, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("texts", "size", "rows"), [(("verdict", "tensor", "case"), 60 << 20, 1), (("case",), 1 << 20, 20_000)]
+)
+def test_a_small_file_that_unpacks_to_much_is_refused_before_it_takes_the_memory(
+    texts: tuple[str, ...], size: int, rows: int, tmp_path: Path
+) -> None:
+    indices = pa.array([0] * rows, pa.int32())
+    table = pa.table({name: pa.DictionaryArray.from_arrays(indices, ["x" * size]) for name in texts})
+    pyarrow.parquet.write_table(table, tmp_path / "parity.parquet", compression="zstd")
+    assert (tmp_path / "parity.parquet").stat().st_size < 100_000
+    done = subprocess.run(
+        [sys.executable, "-c", GREEDY, tmp_path], capture_output=True, text=True, check=True, timeout=60
+    )
+    taken, _, said = done.stdout.partition(" ")
+    assert "bytes unpacked, at most" in said
+    assert int(taken) < 50  # MiB
 
 
 def test_columns_of_another_type_are_read_where_their_values_fit(tmp_path: Path) -> None:

@@ -74,6 +74,16 @@ def test_a_run_is_compared_with_itself(copy: Copy, alexbench: Alexbench) -> None
     assert "geometric mean: 1.000x" in printed and printed.count("not significant") >= 2
 
 
+@pytest.mark.parametrize(
+    ("run", "told"), [("parity", "all 26 checks passed in torch"), ("speed", "2 of 2 settings measured")]
+)
+def test_a_page_is_made_of_a_run(run: str, told: str, copy: Copy, alexbench: Alexbench, tmp_path: Path) -> None:
+    for given in ([copy(run)], [copy("parity"), copy("speed")]):
+        code, _, said = alexbench("report", *given, "--out", tmp_path / "page.html")
+        assert (code, said) == (0, "")
+        assert told in (tmp_path / "page.html").read_text()
+
+
 def test_a_sweep_is_gone_on_with_where_the_ground_is_the_same(copy: Copy, alexbench: Alexbench) -> None:
     run = change(copy("speed"), environment=environment.describe(), status="interrupted")
     code, printed, said = alexbench("speed", "--resume", run)

@@ -10,9 +10,11 @@ import pytest
 import speed_rows
 from history_rows import STOCK, TUNED, changed, of_factors, run, two_states
 
+from reports import tables
 from reports.document import Document, Note, Table, Toned, Verdict
 from reports.documents import runs as documents
 from reports.documents.runs import METHOD, Told
+from reports.figures import throughput
 from reports.render import cells, markdown
 from reports.summaries import history as summary
 from reports.summaries.environments import Run
@@ -95,6 +97,26 @@ def test_fewer_than_three_runs_on_each_side_cannot_tell_and_the_page_says_so(cou
     assert row["steps"] == "too few runs to tell: 3 on either side are needed"
     assert "17 % of the pairs different" in METHOD and METHOD in markdown.text(document)
     assert page(of_factors([1.0, 1.01, 0.99, 0.5, 0.505, 0.495])).verdict.tone == "bad"
+
+
+def test_runs_that_a_coarse_clock_says_alike_prove_no_step_of_a_thousandth() -> None:
+    assert summary.history(of_factors([1.0] * 3 + [1.001] * 3)).series[0].steps == ()
+    [step] = summary.history(of_factors([1.0] * 3 + [1.1] * 3)).series[0].steps
+    assert step.after == 3
+
+
+@pytest.mark.parametrize(("blocks", "told"), [(1, "(n = 1)"), (2, "(40.0 to 40.0)")])
+def test_pictures_and_tables_know_of_how_many_blocks_a_setting_is(blocks: int, told: str) -> None:
+    row = STOCK | dict.fromkeys(("step_ms_low", "step_ms_high"), STOCK["step_ms"])
+    samples = tables.frame("sample", speed_rows.samples(row, blocks))
+    runs = [one._replace(tables=one.tables | {"sample": samples}) for one in of_factors([1.0, 1.0], row)]
+    little = [one._replace(tables=summary.needed(one.tables)) for one in runs]
+    assert len(little[0].tables["sample"]) == blocks
+    for given in (runs, little):
+        assert told in settings(page(given))[0]["first"]
+    drawing = throughput.throughput(tables.frame("speed", [row]), samples)
+    assert drawing is not None
+    assert [said for mark in drawing.marks.values() for _, said in mark.points if told in said]
 
 
 def test_a_setting_that_one_run_measured_has_no_history() -> None:

@@ -240,3 +240,15 @@ def test_a_sum_is_welchs_and_so_is_how_often_chance_gives_it(first: int, second:
 def test_what_does_not_vary_is_by_chance_either_never_or_always() -> None:
     assert statistics.chance([1.0, 1.0, 1.0], [1.5, 1.5]) == 0.0
     assert statistics.chance([1.0, 1.0, 1.0], [1.0, 1.0]) == 1.0
+
+
+def test_what_a_clock_says_alike_is_held_to_vary_nevertheless() -> None:
+    assert statistics.chance([1.0] * 3, [1.001] * 3, 0.001) > 0.2
+    assert statistics.chance([1.0] * 3, [1.5] * 3, 0.001) < 1e-6
+    wide = [1.0, 1.2, 0.9], [1.5, 1.1, 1.4]
+    assert statistics.chance(*wide, 0.001) == statistics.chance(*wide)
+
+
+def test_an_interval_around_zero_is_as_wide_as_can_be() -> None:
+    assert Interval(0.0, 0.0, 1.0).relative == math.inf
+    assert Interval(0.0, 0.0, 0.0).relative == 0.0
