@@ -70,6 +70,7 @@ def run(paths: Sequence[Path], out: Path, *, opens: bool = False) -> int:
     if not whole:
         _warn(f"more than {MAX_WHOLE} runs are named: the page has an overview of them, not each whole")
     found: list[Found] = []
+    left: list[str] = []  # why others are not on the page
     room = MAX_KEPT_BYTES
     for path, named in places.values():
         try:
@@ -83,10 +84,15 @@ def run(paths: Sequence[Path], out: Path, *, opens: bool = False) -> int:
         except (AlexbenchError, OSError) as error:
             if len(paths) == len(places) == 1:
                 raise CannotMeasure(str(error)) from None
-            _warn(f"{error}: left out")
+            left.append(str(error))
     if not found:
-        raise CannotMeasure(f"no run can be read in {', '.join(map(str, paths))}: nothing to report")
-    text = _text(_named(_once(found)), out)
+        _warn_of(left)
+        where = ", ".join(map(str, paths))
+        raise CannotMeasure(
+            f"no run can be read in {where}: name run folders, or a folder that has some directly in it"
+        )
+    text = _text(_named(_once(found, left)), out, left)
+    _warn_of(left)
     try:
         atomic.write_bytes(text.encode("utf-8", errors="replace"), out)
     except OSError as error:
@@ -194,37 +200,40 @@ def _inner(value: Any) -> Iterator[Any]:
         yield from (getattr(value, one.name) for one in fields(value))
 
 
-def _once(found: Sequence[Found]) -> list[Found]:
-    """Each run without its copies: one measurement counts once. Of those that are on the page whole, one is kept."""
+def _once(found: Sequence[Found], left: list[str]) -> list[Found]:
+    """Each run without its copies: one measurement counts once. Of those that are on the page whole, one is kept.
+
+    `left` is told of the others.
+    """
     kept: dict[str, Found] = {}
     for one in sorted(found, key=lambda one: one.part is None):
         first = kept.setdefault(one.identity, one)
         if first is not one:
-            _warn(f"{one.path} is a copy of {first.path}: left out")
+            left.append(f"{one.path} is a copy of {first.path}")
     return list(kept.values())
 
 
-def _text(found: Sequence[Found], out: Path) -> str:
-    """The page of those runs that can be told; the others are named. Raises CannotMeasure where there is none."""
+def _text(found: Sequence[Found], out: Path, left: list[str]) -> str:
+    """The page of those runs that can be told, `left` of the others. Raises CannotMeasure where there is none."""
     try:
-        return _page(found, out)
+        return _page(found, out, left)
     except SENSELESS as error:
         why = _why(error)
-    sound = [one for one in found if _is_sound(one)]
+    sound = [one for one in found if _is_sound(one, left)]
     try:
         if 0 < len(sound) < len(found):
-            return _page(sound, out)
+            return _page(sound, out, left)
     except SENSELESS as error:
         why = _why(error)
     raise CannotMeasure(f"cannot make sense of {', '.join(str(one.path) for one in found[:3])}: {why}")
 
 
-def _is_sound(one: Found) -> bool:
+def _is_sound(one: Found, left: list[str]) -> bool:
     """Whether a page can be made of the run alone, and of it after itself."""
     try:
         html.page([write.overview(several.document([one.told, one.told])), *filter(None, [one.part])])
     except SENSELESS as error:
-        _warn(f"cannot make sense of {one.path}: {_why(error)}: left out")
+        left.append(f"cannot make sense of {one.path}: {_why(error)}")
         return False
     return True
 
@@ -239,12 +248,12 @@ def _status(path: Path, facts: Mapping[str, Any]) -> str:
         return "broken off"
 
 
-def _page(found: Sequence[Found], out: Path) -> str:
+def _page(found: Sequence[Found], out: Path, left: Sequence[str]) -> str:
     """The only run's page; of several an overview, then each of those that are wanted whole."""
     whole = [one.part for one in found if one.part is not None]
     if len(found) == len(whole) == 1:
         return html.page(whole)
-    overview = several.document([one.told for one in found])
+    overview = several.document([one.told for one in found], left)
     links = {one.told.run.name: address for one in found if (address := _address(one.path, out))}
     return html.page([write.overview(overview), *whole], overview.title, links)
 
@@ -276,6 +285,11 @@ def _open(out: Path) -> None:
         shown = False
     if not shown:
         _warn(f"no browser could be started: open {out} yourself")
+
+
+def _warn_of(left: Sequence[str]) -> None:
+    for reason in left:
+        _warn(f"{reason}: left out")
 
 
 def _warn(said: str) -> None:

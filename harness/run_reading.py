@@ -60,6 +60,10 @@ def read(path: Path, kinds: Iterable[str] = ()) -> tuple[dict[str, Any], dict[st
             size += int(read_in.memory_usage(deep=True).sum())
             if size > MAX_UNPACKED_BYTES:
                 raise UsageError(f"cannot read {path}: its tables take over {MAX_UNPACKED_BYTES} bytes unpacked")
+    counts: Any = run.get("rows")
+    for kind, count in counts.items() if isinstance(counts, dict) else ():
+        if kind in wanted and kind not in found and isinstance(count, int) and count > 0:
+            raise UsageError(f"{path} is damaged: its table {kind}, of {count} rows, is missing")
     return run, found
 
 

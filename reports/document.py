@@ -108,6 +108,7 @@ class Document:
     findings: Sequence[Section] = ()  # what went wrong: first in a report; on a terminal last, beside the verdict
     caveats: Sequence[Note] = ()  # what must be said beside the verdict
     machine: str = ""  # that everything was measured on, in a line
+    time: str = ""  # when it was measured, and how long that took
     signature: str = ""
     command: str = ""  # that does it again
     facts: Mapping[str, str] = field(default_factory=dict)  # of the run: options, environment, times

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reports.document import Document, Note, Picture, Section, Verdict
-from reports.format import clean, plural
+from reports.format import clean, number, plural, written
 from reports.schema import Detail
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def document(
         findings=kept,
         caveats=(*caveats, *unfinished(run)),
         machine=machine(run),
+        time=time(run),
         signature=str(run.get("signature") or ""),
         command=again(run),
         facts=facts(run),
@@ -119,6 +121,14 @@ def machine(run: Run) -> str:
         plural(physical, "physical core") if isinstance(physical, int) else "",
     ]
     return ", ".join(clean(str(part)) for part in parts if part)
+
+
+def time(run: Run) -> str:
+    """When it was begun, to the minute, and how long it took."""
+    began, seconds = str(run.get("started") or ""), number(_mapping(run.get("timings")), "seconds")
+    day = f"{began[:10]} {began[11:16]} UTC" if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", began) else ""
+    took = "" if seconds is None else f"took {written(seconds, 'duration')}"
+    return ", ".join(filter(None, [day, took]))
 
 
 def unfinished(run: Run) -> list[Note]:

@@ -220,7 +220,7 @@ def _pictures(tables: Mapping[str, pd.DataFrame], run: Run) -> list[Section]:
     def throughput() -> Drawing | None:
         from reports.figures import throughput
 
-        return throughput.throughput(speed)
+        return throughput.throughput(speed, sample)
 
     def devices() -> Drawing | None:
         from reports.figures import throughput

@@ -27,7 +27,7 @@ HATCH = "////"
 
 
 @style.styled
-def throughput(speed: pd.DataFrame, sample: pd.DataFrame | None = None) -> Drawing | None:
+def throughput(speed: pd.DataFrame, sample: pd.DataFrame) -> Drawing | None:
     """Images/s by batch size and framework with intervals, one device; bars where there is one batch size.
 
     How often each was measured is told by the rows of `sample`. None where nothing was measured on one device.

@@ -196,7 +196,8 @@ class _Renderer:
             ]
         [(part, anchor)] = parts
         found = [Entry(f"#{anchor}-{place}", one.title) for place, one in self.sections(part) if one.title]
-        return [*found, Entry(f"#{anchor}-run", THE_RUN)]
+        has_run = bool(part.document.command or part.document.facts)
+        return [*found, *([Entry(f"#{anchor}-run", THE_RUN)] if has_run else [])]
 
     def classes(self, column: Column) -> str:
         """CSS classes of the column's heading."""

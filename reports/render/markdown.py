@@ -23,6 +23,7 @@ def text(document: Document, pictures: Collection[str] = ()) -> str:
     parts = [f"# {escaped(document.title)}"] if document.title else []
     parts += [f"**{escaped(document.verdict.sentence)}**", *_notes(document.caveats)]
     parts += [f"Machine: {escaped(document.machine)}."] if document.machine else []
+    parts += [f"Time: {escaped(document.time)}."] if document.time else []
     for section in cells.longer((*document.findings, *document.sections)):
         parts += _section(section, 2, pictures)
     parts += list(_facts(document))

@@ -174,8 +174,10 @@ def test_what_cannot_be_read_is_named_and_left_out(speed: Path, tmp_path: Path) 
         "garbage": lambda run: (run / "run.json").write_bytes(b"\xff{"),
         "nested": lambda run: (run / "run.json").write_text('{"alexbench": ' + "[" * 100_000),
         "pipe": lambda run: ((run / "run.json").unlink(), os.mkfifo(run / "run.json")),
-        "table": lambda run: (run / "speed.parquet").write_bytes(b"PAR1"),
-        "facts": lambda run: (run / "run.json").write_text('{"alexbench": "0.1.0", "command": "speed", "changed": 5}'),
+        "torn": lambda run: (run / "speed.parquet").write_bytes(b"PAR1"),
+        "gone": lambda run: (run / "run.json").write_text(
+            '{"alexbench": "0.1.0", "command": "speed", "rows": {"layer": 7}}'
+        ),
     }
     for name, spoil in spoils.items():
         shutil.copytree(speed, runs / name)
@@ -189,7 +191,9 @@ def test_what_cannot_be_read_is_named_and_left_out(speed: Path, tmp_path: Path) 
     assert all(line.startswith("alexbench: warning: ") for line in warned)
     for name in (*spoils, "nowhere", "notes.txt"):
         assert sum(name in line for line in warned) == 1, (name, done.stderr)
-    assert "2 runs (2 of speed)" in words(tmp_path / "page.html")
+    said = words(tmp_path / "page.html")
+    assert "2 runs (2 of speed)" in said
+    assert said.count("Left out: ") == 6  # five of the seven, and how many more
 
 
 def nested(depth: int) -> Any:

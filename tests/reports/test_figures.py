@@ -57,7 +57,9 @@ def images(*shape: int) -> Any:
 SHARES = np.random.default_rng(1).dirichlet(np.ones(6), 3)
 FIGURES: dict[str, Callable[[Callable[[Rows], Rows], str], Drawing | None]] = {
     "error_by_layer": lambda spoil, evil: error_by_layer.figure(tables.frame("parity", spoil(passing())), LAYERS),
-    "throughput": lambda spoil, evil: throughput.throughput(tables.frame("speed", spoil(speed_rows.tables()["speed"]))),
+    "throughput": lambda spoil, evil: throughput.throughput(
+        tables.frame("speed", spoil(speed_rows.tables()["speed"])), tables.frame("sample", ())
+    ),
     "devices": lambda spoil, evil: throughput.devices(
         tables.frame("speed", spoil(speed_rows.split_tables()["speed"])), tables.frame("sample", [])
     ),

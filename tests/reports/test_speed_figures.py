@@ -41,7 +41,7 @@ def checked(drawn: Drawing | None) -> Drawing:
 
 
 def one_device(rows: Rows) -> Drawing:
-    return checked(throughput.throughput(tables.frame("speed", rows)))
+    return checked(throughput.throughput(tables.frame("speed", rows), tables.frame("sample", ())))
 
 
 def split(rows: Rows, samples: Sequence[dict[str, Any]] = ()) -> Drawing:
@@ -94,7 +94,8 @@ def test_precisions_and_phases_have_panels_of_their_own() -> None:
 
 def test_more_panels_than_fit_are_left_to_the_tables() -> None:
     drawn = throughput.throughput(
-        tables.frame("speed", [speed("torch", "tuned", network=f"net{place}") for place in range(15)])
+        tables.frame("speed", [speed("torch", "tuned", network=f"net{place}") for place in range(15)]),
+        tables.frame("sample", ()),
     )
     assert drawn is not None and len(drawn.axes) == style.MAX_PANELS
     assert "(3 more in the tables)" in said(drawn)
@@ -113,9 +114,14 @@ def test_what_has_no_interval_has_no_error_bar_that_looks_like_certainty(batches
 def test_rows_that_failed_are_nothing_to_draw() -> None:
     rows = [failed("jax", "tuned", "does-not-fit", "too large"), speed("torch", "tuned", status="parity-failed")]
     nothing = tables.frame("sample", [])
-    assert throughput.throughput(tables.frame("speed", rows)) is None
+    assert throughput.throughput(tables.frame("speed", rows), tables.frame("sample", ())) is None
     assert throughput.devices(tables.frame("speed", rows), nothing) is None
-    assert throughput.throughput(tables.frame("speed", [speed("torch", "tuned", devices=2, split="data")])) is None
+    assert (
+        throughput.throughput(
+            tables.frame("speed", [speed("torch", "tuned", devices=2, split="data")]), tables.frame("sample", ())
+        )
+        is None
+    )
 
 
 def test_emulated_bars_are_hatched_and_say_that_nothing_is_claimed() -> None:
