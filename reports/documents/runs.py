@@ -113,7 +113,7 @@ def _verdict(found: History, runs: Sequence[Told]) -> Verdict:
     parts += [f"{wanting} found wanting"] if wanting else []
     parts += [_of_steps(found, steps)] if found.series else []
     tone: Tone = "bad" if slower or wanting else "doubtful" if unfinished else "good"
-    return Verdict(f"{'; '.join(parts)}.", tone)
+    return Verdict(f"{'; '.join(parts)}.", tone, "slower" if slower and not wanting else "")
 
 
 def _of_steps(found: History, steps: Sequence[tuple[Series, Step]]) -> str:
