@@ -17,7 +17,7 @@ from reports.documents.compare import as_csv, as_json, broken_lines, document
 from reports.render import markdown, terminal
 from reports.render.terminal import say
 from reports.summaries.compare import Broken, Comparison, Rule, broken, compare, judged, parse_rule
-from reports.summaries.environments import Run
+from reports.summaries.environments import RunTables
 
 ALL_HELD, WANTING = 0, 1
 KINDS = ("speed", "sample")
@@ -47,7 +47,7 @@ def run(a: Path, b: Path, rules: Sequence[str] = (), form: str = "table", out: P
     return ALL_HELD
 
 
-def read(path: Path) -> Run:
+def read(path: Path) -> RunTables:
     """A run of `speed`, finished or broken off; it is left as it is.
 
     Raises UsageError where the folder holds no such run, CannotMeasure where that has no rows.
@@ -62,7 +62,7 @@ def read(path: Path) -> Run:
     found = {kind: found.get(kind, tables.frame(kind, ())) for kind in KINDS}
     if found["speed"].empty:
         raise CannotMeasure(f"{path} has no rows of speed: nothing was measured there")
-    return Run(str(path), facts, found)
+    return RunTables(str(path), facts, found)
 
 
 def _rule(given: str) -> Rule:

@@ -31,7 +31,7 @@ from reports.render import html
 from reports.render.html import Part
 from reports.render.terminal import say
 from reports.summaries import history
-from reports.summaries.environments import GROUPS, Run
+from reports.summaries.environments import GROUPS, RunTables
 
 MAX_RUNS = 400  # on a page; of more the latest are taken
 MAX_WHOLE = 25  # runs named one by one whose documents are on the page whole
@@ -151,7 +151,7 @@ def _read(path: Path, *, whole: bool) -> Found:
         kept = {name: facts[name] for name in FACTS if name in facts}
         identity = hashlib.sha256(strict_json.dumps(kept if facts.get("started") else facts).encode()).hexdigest()
         told = Told(
-            Run(path.name, kept | _ground(facts), history.needed(tables)), _status(path, facts), document.verdict
+            RunTables(path.name, kept | _ground(facts), history.needed(tables)), _status(path, facts), document.verdict
         )
         found = Found(path, told, part and replace(part, document=_drawn(document)), identity)
         return replace(found, size=_size(found))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Entry(NamedTuple):
+class DocumentEntry(NamedTuple):
     """What the runs of a command are told by."""
 
     main: str  # the kind of table that no other command's run has
@@ -25,14 +25,14 @@ class Entry(NamedTuple):
 
 
 # A new command is one more entry here. Parity is last: a run of another may hold the checks that came before it.
-DOCUMENTS: dict[str, Entry] = {
-    "speed": Entry("speed", "speed"),
-    "train": Entry("training", "train"),
-    "evaluate": Entry("evaluation", "evaluate"),
-    "paper": Entry("ledger", "paper"),
-    "audit": Entry("audit", "audit"),
-    "parity-self-test": Entry("self-test", "self_test"),
-    "parity": Entry("parity", "parity"),
+DOCUMENTS: dict[str, DocumentEntry] = {
+    "speed": DocumentEntry("speed", "speed"),
+    "train": DocumentEntry("training", "train"),
+    "evaluate": DocumentEntry("evaluation", "evaluate"),
+    "paper": DocumentEntry("ledger", "paper"),
+    "audit": DocumentEntry("audit", "audit"),
+    "parity-self-test": DocumentEntry("self-test", "self_test"),
+    "parity": DocumentEntry("parity", "parity"),
 }
 
 

@@ -13,7 +13,7 @@ from reports.documents.speed import split_name
 from reports.format import Row, clean, enumerated, factor, plural, text
 from reports.schema import Column, Detail
 from reports.summaries import history as summary
-from reports.summaries.environments import Run
+from reports.summaries.environments import RunTables
 from reports.summaries.history import MIN_SIDE, History, Series, Step
 from reports.summaries.speed import who
 
@@ -68,7 +68,7 @@ CHANGES = (
 class Told:
     """One run, with what its own document says of it."""
 
-    run: Run
+    run: RunTables
     status: str  # complete, interrupted, failed, or what else is known of a run that is not finished
     verdict: Verdict
 

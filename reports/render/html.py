@@ -26,7 +26,7 @@ from reports.document import Block, Document, Note, Picture, Row, Section, Table
 from reports.format import visible
 from reports.render import cells, svg
 from reports.render.private import Private
-from reports.render.svg import Drawing
+from reports.render.svg import VectorPicture
 from reports.schema import Column, Detail
 from reports.statistics import Interval
 
@@ -51,7 +51,7 @@ class Part:
     """A document on a page, and what it shows."""
 
     document: Document
-    drawings: Mapping[str, Drawing] = field(default_factory=dict)  # name of a picture -> what was drawn
+    drawings: Mapping[str, VectorPicture] = field(default_factory=dict)  # name of a picture -> what was drawn
     images: Mapping[str, bytes] = field(default_factory=dict)  # name of a file in the run's folder -> PNG
     folder: str = ""  # name of the run's folder, without what lies above it
     anchor: str = ""  # of the part, made up where empty; the folder's name in an earlier part's table leads here
@@ -77,7 +77,7 @@ class _Told(NamedTuple):
         return self.said
 
 
-class Entry(NamedTuple):
+class ContentsLine(NamedTuple):
     """A line of the contents."""
 
     target: str
@@ -186,18 +186,18 @@ class _Renderer:
                 self._seen.add(term)
                 yield piece, self._explained(term, terms.TERMS[term])
 
-    def contents(self, parts: Sequence[tuple[Part, str]]) -> list[Entry]:
+    def contents(self, parts: Sequence[tuple[Part, str]]) -> list[ContentsLine]:
         """What the page's list of contents names: its parts, or the sections of the only one."""
         if len(parts) > 1:
             return [
-                Entry(f"#{anchor}", part.document.title, part.folder, verdict.tone, verdict.word)
+                ContentsLine(f"#{anchor}", part.document.title, part.folder, verdict.tone, verdict.word)
                 for part, anchor in parts
                 for verdict in (part.document.verdict,)
             ]
         [(part, anchor)] = parts
-        found = [Entry(f"#{anchor}-{place}", one.title) for place, one in self.sections(part) if one.title]
+        found = [ContentsLine(f"#{anchor}-{place}", one.title) for place, one in self.sections(part) if one.title]
         has_run = bool(part.document.command or part.document.facts)
-        return [*found, *([Entry(f"#{anchor}-run", THE_RUN)] if has_run else [])]
+        return [*found, *([ContentsLine(f"#{anchor}-run", THE_RUN)] if has_run else [])]
 
     def classes(self, column: Column) -> str:
         """CSS classes of the column's heading."""
@@ -248,11 +248,11 @@ class _Renderer:
         columns = (Column("name"), Column("value"))
         return [Table(columns=columns, rows=rows, caption=FACTS[head]) for head, rows in groups.items()]
 
-    def svg(self, drawing: Drawing, name: str, alt: str) -> Markup:
+    def svg(self, drawing: VectorPicture, name: str, alt: str) -> Markup:
         """The picture as an element of the page."""
         return svg.prepared(drawing, name, alt, lambda said: visible(_cut(self._privately(said))))
 
-    def marks(self, drawing: Drawing, caption: str) -> Table:
+    def marks(self, drawing: VectorPicture, caption: str) -> Table:
         """What a picture shows, as a table: a column a series where most have a value at the same places."""
         points = [
             (mark.panel, at, mark.series, _Told(value, number))

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from reports.figures.style import Drawing as Figure
-    from reports.figures.style import Mark
+    from reports.figures.style import Drawing, Mark
 
 Say = Callable[[str], str]
 
@@ -36,21 +35,21 @@ _UNTURNED = re.compile(r"\s*rotate\(-?0 [^)]*\)")
 _LONG = re.compile(r"-?\d+\.\d{3,}")  # coordinates, in points
 
 
-class Drawing(NamedTuple):
+class VectorPicture(NamedTuple):
     """A picture drawn: SVG whose groups are called by ids, and what those show."""
 
     svg: str
     marks: Mapping[str, Mark]
 
 
-def drawn(figure: Figure) -> Drawing:
+def drawn(figure: Drawing) -> VectorPicture:
     """A figure of ours as SVG, with its marks."""
     from reports.figures import style
 
-    return Drawing(style.svg(figure), figure.marks)
+    return VectorPicture(style.svg(figure), figure.marks)
 
 
-def prepared(drawing: Drawing, name: str, alt: str, say: Say = str) -> Markup:
+def prepared(drawing: VectorPicture, name: str, alt: str, say: Say = str) -> Markup:
     """The `<svg>` element for a page, labelled by the element `name` and described by its own text `alt`.
 
     `name` also makes its ids unique, and `say` writes every text. Colours of the palette become the page's variables.

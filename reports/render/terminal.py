@@ -18,7 +18,7 @@ from reports.render import cells
 from reports.schema import Column, Detail
 
 STYLES = {"plain": "", "good": "green", "doubtful": "yellow", "bad": "bold red", "faint": "dim", "strong": "bold"}
-MOST_LINES = 4  # of a finding: the end of a crashed worker's last words can be long
+MAX_LINES = 4  # of a finding: the end of a crashed worker's last words can be long
 FOLDED = 24  # columns that a long text is content with
 
 
@@ -105,8 +105,8 @@ def _note(note: Note) -> list[RenderableType]:
     title = (
         Text.assemble((note.status, style), f"  {_line(note.title)}") if note.status else Text(_line(note.title), style)
     )
-    if len(lines) > MOST_LINES:  # of what a process printed, the end says why it ended
-        lines = [lines[0], *lines[len(lines) - MOST_LINES + 1 :]]
+    if len(lines) > MAX_LINES:  # of what a process printed, the end says why it ended
+        lines = [lines[0], *lines[len(lines) - MAX_LINES + 1 :]]
     return [title, *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines), *command]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from reports import statistics
 from reports.format import Row, clean, number, positive, text
 from reports.statistics import Interval, Processes, Term
-from reports.summaries.environments import PROGRAM, Difference, Run, differences
+from reports.summaries.environments import PROGRAM, Difference, RunTables, differences
 from reports.summaries.speed import NAMES, Key, is_emulated, is_measured, latest, samples_by_setting, setting
 
 COLUMNS = (
@@ -73,15 +73,15 @@ class Pair:
 class Comparison:
     """Everything `alexbench compare` has to say."""
 
-    a: Run
-    b: Run
+    a: RunTables
+    b: RunTables
     pairs: tuple[Pair, ...]
     mean: Interval | None
     only: Mapping[str, Mapping[Key, tuple[Row, Row | None]]]  # A, B -> what it alone measured, with the other's row
     differences: tuple[Difference, ...]
 
 
-def compare(a: Run, b: Run) -> Comparison:
+def compare(a: RunTables, b: RunTables) -> Comparison:
     """Pair the settings of two runs."""
     first, second = ({setting(row): row for row in latest(run.tables["speed"])} for run in (a, b))
     samples = samples_by_setting(a.tables["sample"]), samples_by_setting(b.tables["sample"])

@@ -25,7 +25,7 @@ SIGNED = {"weights": "weights", "seed": "weights", "alexbench": "versions", "fra
 Pairs = dict[str, str]
 
 
-class Run(NamedTuple):
+class RunTables(NamedTuple):
     """What one run folder holds."""
 
     name: str
@@ -42,7 +42,7 @@ class Difference(NamedTuple):
     now: str | None  # in the second
 
 
-def differences(a: Run, b: Run) -> list[Difference]:
+def differences(a: RunTables, b: RunTables) -> list[Difference]:
     """Each difference once. What rows are signed with is compared for runs of speed alone."""
     rows = [records(run.tables["speed"]) if "speed" in run.tables else [] for run in (a, b)]
     signed = _signed(_fields(rows[0]), _fields(rows[1]))

@@ -23,7 +23,7 @@ import pandas as pd
 from reports import statistics
 from reports.format import Row, text
 from reports.statistics import Interval, Term
-from reports.summaries.environments import PROGRAM, Difference, Run, differences
+from reports.summaries.environments import PROGRAM, Difference, RunTables, differences
 from reports.summaries.speed import NAMES, Key, images_of, is_emulated, is_measured, latest, order, samples_by_setting
 
 RESOLUTION = (
@@ -121,7 +121,7 @@ class History:
     changes: tuple[Change, ...]  # of those runs that differ from the one before them
 
 
-def history(runs: Sequence[Run]) -> History:
+def history(runs: Sequence[RunTables]) -> History:
     """The settings that at least two of these runs of any command measured. `runs` are in order of time."""
     found: dict[Key, list[Point]] = {}
     for place, run in enumerate(runs):
@@ -150,7 +150,7 @@ def needed(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return {kind: table.copy() for kind, table in found.items()}
 
 
-def _neighbours(runs: Sequence[Run]) -> Iterator[tuple[int, int]]:
+def _neighbours(runs: Sequence[RunTables]) -> Iterator[tuple[int, int]]:
     """The places of every run that has one of the same command before it, and of the last such one."""
     last: dict[str, int] = {}
     for place, run in enumerate(runs):

@@ -11,15 +11,15 @@ import numpy as np
 import speed_rows
 
 from reports import tables
-from reports.summaries.environments import Run
+from reports.summaries.environments import RunTables
 
 STOCK, TUNED = speed_rows.speed("torch", "stock"), speed_rows.speed("torch", "tuned")
 
 
-def run(number: int, rows: Sequence[Any], command: str = "speed", **facts: Any) -> Run:
+def run(number: int, rows: Sequence[Any], command: str = "speed", **facts: Any) -> RunTables:
     """A run of that day."""
     known = copy.deepcopy(speed_rows.RUN) | {"command": command, "started": f"2030-01-{number:02d}T08:00:00.000Z"}
-    return Run(f"run-{number}", known | facts, {"speed": tables.frame("speed", rows)})
+    return RunTables(f"run-{number}", known | facts, {"speed": tables.frame("speed", rows)})
 
 
 def times(row: dict[str, Any], factor: float) -> dict[str, Any]:
@@ -28,12 +28,12 @@ def times(row: dict[str, Any], factor: float) -> dict[str, Any]:
     return row | steps | {"images_per_s": row["images_per_s"] * factor}
 
 
-def of_factors(factors: Sequence[float], row: dict[str, Any] = STOCK) -> list[Run]:
+def of_factors(factors: Sequence[float], row: dict[str, Any] = STOCK) -> list[RunTables]:
     """A run for each factor."""
     return [run(number, [times(row, factor)]) for number, factor in enumerate(factors, 1)]
 
 
-def two_states(slower: float, noise: float = 0.03, count: int = 12, seed: int = 0) -> list[Run]:
+def two_states(slower: float, noise: float = 0.03, count: int = 12, seed: int = 0) -> list[RunTables]:
     """Two frameworks' settings, of which one is slower in the second half of the runs."""
     random = np.random.default_rng(seed)
     made = []
@@ -44,5 +44,5 @@ def two_states(slower: float, noise: float = 0.03, count: int = 12, seed: int = 
     return made
 
 
-def changed(run: Run, **environment: Any) -> Run:
+def changed(run: RunTables, **environment: Any) -> RunTables:
     return run._replace(facts=run.facts | {"environment": run.facts["environment"] | environment})

@@ -19,16 +19,16 @@ from reports.documents import common
 from reports.documents.compare import document, only_in, setting_name, warnings
 from reports.render import terminal
 from reports.summaries.compare import OPERATORS, Comparison, Pair, Rule, broken, compare, judged, parse_rule
-from reports.summaries.environments import Run
+from reports.summaries.environments import RunTables
 
 Tables = dict[str, list[dict[str, Any]]]
 
 FORMS = ("table", "csv", "json", "markdown")
 
 
-def run(tables: Tables, name: str = "runs/a", **facts: Any) -> Run:
+def run(tables: Tables, name: str = "runs/a", **facts: Any) -> RunTables:
     held = {kind: result_tables.frame(kind, tables.get(kind, [])) for kind in ("speed", "sample")}
-    return Run(name, speed_rows.RUN | facts, held)
+    return RunTables(name, speed_rows.RUN | facts, held)
 
 
 def faster(tables: Tables, factor: float, **where: Any) -> Tables:

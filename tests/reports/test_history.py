@@ -17,10 +17,10 @@ from reports.documents.runs import METHOD, Told
 from reports.figures import throughput
 from reports.render import cells, markdown
 from reports.summaries import history as summary
-from reports.summaries.environments import Run
+from reports.summaries.environments import RunTables
 
 
-def page(runs: Sequence[Run], status: str = "complete", tone: Any = "good") -> Document:
+def page(runs: Sequence[RunTables], status: str = "complete", tone: Any = "good") -> Document:
     return documents.document([Told(one, status, Verdict("All held.", tone)) for one in runs])
 
 
@@ -194,7 +194,7 @@ def test_unfinished_and_wanting_runs_are_counted_and_coloured() -> None:
 
 
 def test_a_run_without_an_environment_or_tables_is_listed() -> None:
-    bare = Run("bare", {"alexbench": "0.1.0", "command": "audit"}, {})
+    bare = RunTables("bare", {"alexbench": "0.1.0", "command": "audit"}, {})
     document = page([bare, *of_factors([1.0, 1.0])])
     assert document.verdict.sentence.startswith("3 runs (1 of audit, 2 of speed)")
     assert markdown.text(document)

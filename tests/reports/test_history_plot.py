@@ -12,10 +12,10 @@ from history_rows import STOCK, TUNED, changed, of_factors, run, times
 from reports.figures import history as figures
 from reports.figures.style import Drawing
 from reports.summaries import history as summary
-from reports.summaries.environments import Run
+from reports.summaries.environments import RunTables
 
 
-def picture(runs: list[Run], title: str = "float32, train-step, batch 32") -> Drawing:
+def picture(runs: list[RunTables], title: str = "float32, train-step, batch 32") -> Drawing:
     found = summary.history(runs)
     made = figures.history("history-1", {title: found.series}, [one.name for one in runs], found.changes)
     assert made is not None

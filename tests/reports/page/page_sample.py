@@ -73,7 +73,7 @@ def figure(name: str = "errors") -> style.Drawing:
 
 
 @cache
-def drawing() -> svg.Drawing:
+def drawing() -> svg.VectorPicture:
     return svg.drawn(figure())
 
 

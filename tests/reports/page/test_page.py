@@ -20,7 +20,7 @@ from reports.figures.style import PALETTE, Mark
 from reports.render import html
 from reports.render.html import Part
 from reports.render.private import Private
-from reports.render.svg import Drawing
+from reports.render.svg import VectorPicture
 from reports.schema import Column
 from reports.statistics import Interval
 
@@ -246,7 +246,7 @@ def test_the_figures_of_a_picture_keep_all_digits() -> None:
         "s", "", (("a", "1,050 images/s"), ("b", "900 GFLOP/s"), ("c", "oom")), (1050.25, Interval(0.9, 0.8), None)
     )
     for marks in ({"a": told}, {"a": told, "b": Mark("t", "p", (("x", "1"),)), "c": Mark("u", "q", (("y", "2"),))}):
-        grid = html._Renderer(Private()).grid(html._Renderer(Private()).marks(Drawing("", marks), "c"))
+        grid = html._Renderer(Private()).grid(html._Renderer(Private()).marks(VectorPicture("", marks), "c"))
         assert [[cell.value for cell in row][-1] for _, row in grid.rows][:3] == ["1050.25", "0.9 0.8", ""]
 
 

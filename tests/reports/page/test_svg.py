@@ -10,13 +10,13 @@ import pytest
 from page_sample import EVIL
 
 from reports.figures.style import Mark
-from reports.render.svg import Drawing, prepared
+from reports.render.svg import VectorPicture, prepared
 
 HEAD = '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 50" height="9pt">'
 
 
 def of(inside: str, **marks: Mark) -> ET.Element:
-    return ET.fromstring(prepared(Drawing(f"{HEAD}{inside}</svg>", marks), "p", "what is seen"))
+    return ET.fromstring(prepared(VectorPicture(f"{HEAD}{inside}</svg>", marks), "p", "what is seen"))
 
 
 def test_a_picture_is_named_described_and_as_wide_as_the_page_lets_it() -> None:
