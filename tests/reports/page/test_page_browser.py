@@ -92,7 +92,7 @@ def opened(browser: Any, files: dict[str, Path]) -> Iterator[Open]:
         context = browser.new_context(viewport=viewport, reduced_motion="reduce", **settings)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(30_000)
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: errors.append(said.text) if said.type in ("error", "warning") else None)
