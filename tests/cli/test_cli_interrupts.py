@@ -40,7 +40,7 @@ def is_whole(out: Path) -> None:
     run = run_json(out)
     assert run["status"] == "interrupted"
     assert run["failures"] == ["interrupted"]
-    assert "`interrupted`" in (out / "report.md").read_text()
+    assert "(status interrupted)" in (out / "report.md").read_text()
     assert not list(out.glob(".*"))
     wait_until(lambda: not workers_of(out))  # one that was only just started ends by itself when its parent is gone
 

@@ -224,7 +224,9 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", RUNS)
+@pytest.mark.parametrize(
+    "command", ["speed", *(pytest.param(name, marks=pytest.mark.thorough) for name in RUNS if name != "speed")]
+)
 def test_whatever_a_run_json_holds_a_page_is_made_of_the_others(command: str, tmp_path: Path) -> None:
     known, rows = RUNS[command]
     rows = {kind: given[:3] for kind, given in rows.items()}
