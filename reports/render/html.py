@@ -9,8 +9,9 @@ import base64
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from importlib import resources
 from itertools import zip_longest
@@ -106,8 +107,8 @@ def page(parts: Sequence[Part], title: str = "", links: Mapping[str, str] = Mapp
     privately = Private(place for part in parts for place in part.places)
     renderer = _Renderer(privately)
     anchored = [(part, part.anchor or f"part-{number}") for number, part in enumerate(parts, 1)]
-    template = _environment(lambda said: visible(_cut(privately(said)))).from_string(_asset("page.html"))
-    whole = template.render(
+    whole = _template().render(
+        written=lambda said: visible(_cut(privately(said))),
         parts=anchored,
         links={name: address for name, address in links.items() if privately(address) == address}
         | {part.folder: f"#{anchor}" for part, anchor in anchored if part.folder},
@@ -133,17 +134,20 @@ def _asset(name: str) -> str:
     return resources.files("reports.render").joinpath(name).read_text(encoding="utf-8")
 
 
-def _environment(written: Callable[[str], str]) -> jinja2.Environment:
-    """Jinja, which escapes each text after `written` has made of it what a page may say."""
+@cache
+def _template() -> jinja2.Template:
+    """The page's template, which escapes each text after `written` has made of it what a page may say."""
 
-    def finalize(value: Any) -> Any:
+    @jinja2.pass_context
+    def finalize(context: jinja2.runtime.Context, value: Any) -> Any:
         if isinstance(value, Markup) or not isinstance(value, str):
             return value
-        return written(value)
+        return context["written"](value)
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         autoescape=True, finalize=finalize, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    return environment.from_string(_asset("page.html"))
 
 
 class _Renderer:

@@ -136,6 +136,7 @@ def test_in_twelve_runs_of_one_program_nothing_is_marked(speed: Path, tmp_path: 
     assert (tmp_path / "page.html").read_bytes() == (tmp_path / "again.html").read_bytes()
 
 
+@pytest.mark.thorough
 def test_a_page_of_a_hundred_runs_is_small(speed: Path, tmp_path: Path) -> None:
     runs = copied(speed, tmp_path / "runs", noise(100))
     assert alexbench("report", runs, "--out", tmp_path / "page.html").returncode == 0
