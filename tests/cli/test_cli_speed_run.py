@@ -225,10 +225,11 @@ def test_a_real_framework_survives_a_kill_of_the_command(tmp_path: Path) -> None
 
 
 @pytest.mark.needs("torch", "tensorflow", "jax")
-def test_the_three_frameworks_stock_and_tuned(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tunings", ["stock", pytest.param("both", marks=pytest.mark.thorough)])
+def test_the_three_frameworks_stock_and_tuned(tunings: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = speed("--network", "cifar-4layer", "--batch-size", "8", "--quick", out=out)
+    done = speed("--network", "cifar-4layer", "--batch-size", "8", "--quick", "--tuning", tunings, out=out)
     assert done.returncode == 0, told(done)
-    assert set(statuses(out).values()) == {"measured"} and len(statuses(out)) == 6
+    assert set(statuses(out).values()) == {"measured"} and len(statuses(out)) == (6 if tunings == "both" else 3)
     losses = {f"{float(row['loss_first']):.4f}" for row in table(out)}
     assert len(losses) == 1  # no dropout in this network: all six took the same step
