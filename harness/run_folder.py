@@ -148,17 +148,6 @@ class RunFolder:
         found: Status = self._run["status"]
         return found
 
-    def describe(self, **facts: Any) -> None:
-        """Add facts to run.json that are known only once the run is under way, such as its signature.
-
-        Raises CannotMeasure where it cannot be written.
-        """
-        self._run = {**self._run, **facts}
-        try:
-            self._write_run(self._run)
-        except OSError as error:
-            raise self._cannot_write(error, RUN_FILE) from None
-
     def append(self, kind: str, row: Mapping[str, Any]) -> None:
         """Keep one row. Raises CannotMeasure where it cannot be written; the rows before it stay readable."""
         line = (strict_json.dumps(row) + "\n").encode()
@@ -184,7 +173,7 @@ class RunFolder:
         terminal.show(documents.of_rows(self._all_rows(), {**self._run, "status": None, **facts}))
 
     def note(self, **facts: Any) -> None:
-        """Add to run.json what is known only once the run is under way (a framework's version, say).
+        """Add to run.json what is known only once the run is under way (its signature, a framework's version).
 
         Raises CannotMeasure where it cannot be written.
         """

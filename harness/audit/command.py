@@ -140,7 +140,7 @@ class _Work:
             precision="float64",
             audited=self._names[0],
         )
-        self._folder.describe(signature=self._signature)
+        self._folder.note(signature=self._signature)
 
     def _measure_together(self, bench: Bench, measurable: Sequence[Departure]) -> None:
         note, measured = "", None

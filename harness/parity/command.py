@@ -112,7 +112,7 @@ def _measured(
         outside, forward_only = set(options.impls), frozenset(registry.FORWARD_ONLY).intersection(labels)
         origin = Origin("", "", options.device, options.precision, network.name, weights_hash, options.seed)
         # The signature of the whole run; rows add their framework's.
-        folder.describe(signature=origin.signature(""))
+        folder.note(signature=origin.signature(""))
         parity = ParityRun(
             book=book,
             origins={label: _named(origin, label) for label in labels},

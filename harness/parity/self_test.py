@@ -82,7 +82,7 @@ def _measured(
             folder=workspace,
         )
         origin = Origin("", "", options.device, options.precision, MINIATURE.name, loaded.content_hash, options.seed)
-        folder.describe(signature=origin.signature(""))
+        folder.note(signature=origin.signature(""))
         test = SelfTest(JobBook(Bench(made)), options.tunings, folder, origin, progress)
         for spec in specs:
             progress.expect(spec.label, test.variants_per_worker)
